@@ -1,0 +1,1 @@
+"""The master: keeps tasks and hands them to workers that ask."""

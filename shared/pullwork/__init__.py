@@ -1,0 +1,1 @@
+"""Pullwork: durable distributed work over gRPC."""

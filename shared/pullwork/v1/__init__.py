@@ -1,0 +1,1 @@
+"""Generated from proto/pullwork/v1 by `make proto`: the messages and stubs of the contract."""

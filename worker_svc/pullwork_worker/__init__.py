@@ -1,0 +1,1 @@
+"""The worker: pulls tasks from a master and runs them."""
