@@ -1,0 +1,85 @@
+"""Bounds on all that the core takes or holds, each with its reason, and the policy it lives by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+PRIORITY_MAX: Final = 100  # enough classes for anybody; -100 is the lowest
+NAME_CHARS_MAX: Final = 128  # queue, type, owner, worker: shown in tables and used in indexes
+UNIQUE_KEY_CHARS_MAX: Final = 256
+CONTENT_TYPE_CHARS_MAX: Final = 256
+HEADERS_MAX: Final = 64
+HEADERS_CHARS_MAX: Final = 8 * 1024  # as web servers bound theirs
+SUBMIT_TASKS_MAX: Final = 1_000  # one message, one step of the core, one piece of a commit
+IDS_MAX: Final = 1_000
+OUTCOMES_MAX: Final = 1_000
+PAGE_SIZE_MAX: Final = 1_000
+PAGE_SIZE_DEFAULT: Final = 100
+WORKER_QUEUES_MAX: Final = 64
+WORKER_TYPES_MAX: Final = 1_024
+WORKER_LINES_MAX: Final = 4_096  # queues × types: each is an entry of an index
+WORKER_SLOTS_MAX: Final = 10_000
+WORKER_LABELS_MAX: Final = 64
+TICKETS_MAX: Final = 1_000  # in one answer, as many as in one report
+TICKETS_BYTES_MAX: Final = 3 * 1024 * 1024  # leaves room for the envelope under gRPC's 4 MiB
+BOOT_ID_CHARS_MAX: Final = 64
+REQUEST_ID_CHARS_MAX: Final = 64
+REQUESTS_REMEMBERED: Final = 8  # a worker has two calls in flight, so this is generous
+WAIT_MS_MAX: Final = 60_000  # a parked call is longer than no proxy's idle limit
+ATTEMPTS_KEPT: Final = 20  # lines of a task's story
+RETRY_ATTEMPTS_MAX: Final = 1_000
+WORKER_DEATHS_MAX: Final = 100
+MULTIPLIER_MAX: Final = 100.0
+DURATION_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000  # ten years: anything longer is a mistake
+FAILURE_TYPE_CHARS_MAX: Final = 256
+FAILURE_MESSAGE_CHARS_MAX: Final = 4 * 1024
+FAILURE_DETAILS_CHARS_MAX: Final = 32 * 1024
+HISTORY_DETAILS_CHARS_MAX: Final = 2 * 1024  # twenty of these are kept, only the last whole
+PROGRESS_MESSAGE_CHARS_MAX: Final = 1024
+CHECKPOINT_BYTES_MAX: Final = 256 * 1024
+ENDED_SESSIONS_REMEMBERED: Final = 1_000  # to tell a late worker why its session ended
+MISSED_HEARTBEATS_MAX: Final = 2  # a lease that this many in a row do not list is taken back
+AHEAD_COUNTED_MAX: Final = 10_000  # explain counts no further
+PURGE_STEP: Final = 1_000  # tasks in one step of a purge, so that it never stalls the path
+WAKE_STEP: Final = 2_000  # scheduled tasks that become ready in one step
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What an operator may set; times in milliseconds."""
+
+    heartbeat_ms: int = 5_000
+    grace_ms: int = 1_000
+    silence_grace_ms: int = 10_000
+    # Heartbeats that may fail to come before a session is SUSPECT.
+    silent_heartbeats: int = 3
+    # The master's own loop was late by more than this: it grants everybody new grace.
+    pause_ms: int = 3_000
+    retention_ms: int = 7 * 24 * 3600 * 1000
+    window_tasks: int = 2_000
+    queue_tasks_max: int = 10_000_000
+    sessions_max: int = 10_000
+    payload_bytes_max: int = 1024 * 1024
+    sweep_tasks: int = 500
+    sweep_every_ms: int = 1_000
+
+    @property
+    def silence_ms(self) -> int:
+        """How long a session may be silent before it is SUSPECT."""
+        return self.silent_heartbeats * self.heartbeat_ms
+
+    @property
+    def lease_ms(self) -> int:
+        """How long a worker may be out of contact before it stops what it runs."""
+        return self.silence_ms + self.silence_grace_ms
+
+    @property
+    def reconcile_ms(self) -> int:
+        """How long after a start the master waits for workers to come back."""
+        return 2 * self.heartbeat_ms
+
+    @property
+    def overrun_ms(self) -> int:
+        """How long beyond its timeout an attempt may take to be reported before it is revoked."""
+        return max(self.heartbeat_ms, 2_000)

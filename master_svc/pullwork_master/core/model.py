@@ -1,0 +1,265 @@
+"""What the core keeps: tasks, leases, sessions, queues. Plain data, no behaviour to speak of.
+
+Times: `*_ms` fields of tasks and queues are the wall clock's, since they outlive
+the process; those of leases and sessions are a monotonic clock's.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Now(NamedTuple):
+    """The time of a step, by both clocks, in milliseconds."""
+
+    mono_ms: int
+    wall_ms: int
+
+
+class State(IntEnum):
+    """States of a task; the numbers are the contract's and the disk's."""
+
+    SCHEDULED = 1
+    QUEUED = 2
+    RUNNING = 3
+    SUCCEEDED = 4
+    FAILED = 5
+    CANCELLED = 6
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self >= State.SUCCEEDED
+
+
+class FailureKind(IntEnum):
+    """Who is to blame for a failure; the numbers are the contract's."""
+
+    APPLICATION = 1
+    TIMEOUT = 2
+    WORKER_LOST = 3
+    REJECTED = 4
+
+
+class AttemptEnd(IntEnum):
+    """How an attempt ended; the numbers are the contract's."""
+
+    SUCCEEDED = 1
+    FAILED = 2
+    WORKER_LOST = 3
+    RELEASED = 4
+    CANCELLED = 5
+    UNDELIVERED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What happens after a failed attempt."""
+
+    max_attempts: int = 1
+    initial_ms: int = 1_000
+    max_ms: int = 300_000
+    multiplier: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Everything about a task that never changes; see `TaskSpec` in the contract."""
+
+    id: str
+    queue: str
+    type: str
+    payload: bytes = b""
+    content_type: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    priority: int = 0
+    # Wall clock; 0: at once. A delay is turned into this when the task is accepted.
+    not_before_ms: int = 0
+    execution_timeout_ms: int = 0
+    progress_timeout_ms: int = 0
+    retry: Retry = Retry()
+    max_worker_deaths: int = 3
+    owner: str = ""
+    retention_ms: int = 0
+    unique_key: str = ""
+    # Of the content as submitted, to tell a repeat from a conflict.
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt did not succeed."""
+
+    kind: FailureKind
+    type: str = ""
+    message: str = ""
+    details: str = ""
+    retryable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One line of a task's story: an attempt that did not succeed."""
+
+    number: int
+    worker: str
+    session: str
+    started_ms: int
+    ended_ms: int
+    end: AttemptEnd
+    failure: Failure | None = None
+    # Of the outcome as reported; empty if the worker never reported one.
+    digest: bytes = b""
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right of one session to run one attempt, while it stands."""
+
+    token: str
+    # Who holds it now; the session in the token is the one it was granted to.
+    session: str
+    granted_ms: int
+    # By which the master expects an end; 0: no bound.
+    execution_due_ms: int = 0
+    progress_due_ms: int = 0
+    started: bool | None = None
+    missed: int = 0
+    fraction: float = 0.0
+    message: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A task and where it is in its life."""
+
+    # Integer key, in order of arrival.
+    seq: int
+    spec: Spec
+    state: State
+    created_ms: int
+    attempt: int = 0
+    failures: int = 0
+    deaths: int = 0
+    ready_ms: int = 0
+    started_ms: int = 0
+    ended_ms: int = 0
+    expires_ms: int = 0
+    # Place in the order of all ends; 0 while it has not ended.
+    revision: int = 0
+    # Of the last attempt: who it was granted to.
+    session: str = ""
+    worker: str = ""
+    history: tuple[Attempt, ...] = ()
+    result: bytes | None = None
+    result_content_type: str = ""
+    failure: Failure | None = None
+    checkpoint: bytes = b""
+    # Of the accepted outcome that ended the task.
+    digest: bytes = b""
+    # Only while RUNNING; never on disk.
+    lease: Lease | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Place in its line: higher priority first, then older first."""
+        return (-self.spec.priority, self.seq)
+
+    @property
+    def line(self) -> tuple[str, str]:
+        """The line it waits in: queue and type."""
+        return (self.spec.queue, self.spec.type)
+
+    @property
+    def token(self) -> str:
+        """The token of the lease of its last attempt."""
+        return f"{self.seq}.{self.attempt}.{self.session}"
+
+
+class Contact(IntEnum):
+    """States of a session; the numbers are the contract's."""
+
+    CONNECTED = 1
+    SUSPECT = 2
+    EXPIRED = 3
+
+
+@dataclass(slots=True)
+class Load:
+    """What a worker last measured of its node."""
+
+    cpu: float = 0.0
+    memory: float = 0.0
+    slots_busy: int = 0
+
+
+class Grant(NamedTuple):
+    """What a ticket is made of."""
+
+    token: str
+    attempt: int
+    checkpoint: bytes
+    spec: Spec
+
+
+@dataclass(slots=True)
+class Parked:
+    """A request for tasks that waits for the first one."""
+
+    call: int
+    credit: int
+    due_ms: int
+    request_id: str
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One worker's continuous contact."""
+
+    id: str
+    name: str
+    boot_id: str
+    queues: tuple[str, ...]
+    types: tuple[str, ...]
+    slots: int
+    look_ahead_max: int
+    labels: tuple[tuple[str, str], ...]
+    version: str
+    registered_ms: int
+    last_seen_ms: int
+    contact: Contact = Contact.CONNECTED
+    # Why it is SUSPECT, and until when its leases stand.
+    suspect_why: str = ""
+    suspect_until_ms: int = 0
+    # The number of its open stream; 0: none is open.
+    stream: int = 0
+    draining: bool = False
+    # True: stands for a session before the restart, whose worker may come back.
+    ghost: bool = False
+    hinted: bool = False
+    parked: Parked | None = None
+    held: dict[int, Task] = field(default_factory=dict)
+    load: Load = field(default_factory=Load)
+    answered: OrderedDict[str, tuple[Grant, ...]] = field(default_factory=OrderedDict)
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """Every line it serves."""
+        return [(queue, type_) for queue in self.queues for type_ in self.types]
+
+    @property
+    def credit(self) -> int:
+        """How many more tickets it may hold."""
+        return self.slots + self.look_ahead_max - len(self.held)
+
+
+@dataclass(slots=True)
+class Queue:
+    """A queue's own facts; its tasks are counted by line."""
+
+    name: str
+    created_ms: int
+    paused: bool = False

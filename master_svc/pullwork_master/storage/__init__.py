@@ -1,0 +1,1 @@
+"""Where tasks are kept: one seam (`base`), one conformance suite, several engines."""

@@ -1,0 +1,88 @@
+"""The seam between the engine and a disk: what a storage must do, and what it may say no to.
+
+A `Storage` belongs to one thread, the engine's writer; `Reader`s answer views from
+what was committed, in threads of their own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from pullwork_master.core.commands import Filter
+from pullwork_master.core.effects import Found, Opened, Wants, Writes
+from pullwork_master.core.model import Task
+
+
+class StorageError(Exception):
+    """The storage can't be used; the message names the place and the remedy."""
+
+
+class StorageInUseError(StorageError):
+    """Another master has this data folder."""
+
+
+class StorageFullError(StorageError):
+    """No room: nothing of the transaction was stored."""
+
+
+class EndsPage(NamedTuple):
+    """Ends in their order, and where to go on."""
+
+    tasks: list[Task]
+    # The revision up to which this page tells all that matches.
+    revision: int
+    more: bool
+
+
+class Storage(Protocol):
+    """The writer's side."""
+
+    def open(self) -> Opened:
+        """Locks, migrates, bumps the term on disk, and returns what a start needs.
+
+        Errors: StorageInUseError, StorageError.
+        """
+
+    def commit(self, writes: Writes) -> int:
+        """Stores all of it durably, or raises and stores nothing; returns how many tasks it swept.
+
+        Updates are applied before the sweep. Errors: StorageFullError, StorageError.
+        """
+
+    def find(self, wants: Wants) -> Found:
+        """Shows committed tasks; those not found are left out of `tasks`."""
+
+    def reader(self) -> Reader:
+        """Opens a read-only view, usable by another thread."""
+
+    def free_bytes(self) -> int | None:
+        """How much room is left; None: unknown or unbounded."""
+
+    def close(self) -> None:
+        """Releases files and locks; may be called twice."""
+
+
+class Reader(Protocol):
+    """The views' side: sees only what was committed."""
+
+    def get(self, task_id: str) -> Task | None:
+        """Returns one task whole."""
+
+    def get_many(self, task_ids: list[str]) -> list[Task]:
+        """Returns those that exist, in no particular order, without payloads."""
+
+    def list(self, filter: Filter, before_seq: int, limit: int) -> list[Task]:
+        """Returns newest first, without payload and result, `seq` < before_seq (0: no bound)."""
+
+    def ends_after(self, revision: int, owner: str, queue: str, limit: int) -> EndsPage:
+        """Returns ends in order of revision, of an owner or a queue, without payloads."""
+
+    def swept_revision(self, owner: str, queue: str) -> int:
+        """Returns the highest revision that retention deleted, of this owner or queue as far as
+        known; never too low."""
+
+    def last_revision(self) -> int:
+        """Returns the revision of the last committed end."""
+
+    def close(self) -> None:
+        """Releases the view; may be called twice."""
