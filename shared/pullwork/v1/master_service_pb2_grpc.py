@@ -96,10 +96,10 @@ class MasterServiceServicer:
 
     def TaskIncoming(self, request, context):
         """TaskIncoming is the notification stream, and the first sign of a worker's death:
-        when it breaks, the session is SUSPECT until the grace ends. A second stream of
-        the same session ends the first. The master may drop or repeat `available`:
-        RequestTask is the truth. No event for three heartbeat intervals means that the master is
-        silent: the worker closes the stream and opens another.
+        when it breaks, the session is SUSPECT until the grace ends. The master may drop or
+        repeat `available`: RequestTask is the truth. No event for three heartbeat intervals
+        means that the master is silent: the worker closes the stream and opens another.
+        Safe to repeat: a second stream of the same session ends the first.
         Errors: SESSION_LOST (FAILED_PRECONDITION): register anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

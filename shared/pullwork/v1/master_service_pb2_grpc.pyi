@@ -50,10 +50,10 @@ class MasterServiceStub:
     """
     TaskIncoming: _grpc.UnaryStreamMultiCallable[_master_service_pb2.TaskIncomingRequest, _master_service_pb2.TaskIncomingResponse]
     """TaskIncoming is the notification stream, and the first sign of a worker's death:
-    when it breaks, the session is SUSPECT until the grace ends. A second stream of
-    the same session ends the first. The master may drop or repeat `available`:
-    RequestTask is the truth. No event for three heartbeat intervals means that the master is
-    silent: the worker closes the stream and opens another.
+    when it breaks, the session is SUSPECT until the grace ends. The master may drop or
+    repeat `available`: RequestTask is the truth. No event for three heartbeat intervals
+    means that the master is silent: the worker closes the stream and opens another.
+    Safe to repeat: a second stream of the same session ends the first.
     Errors: SESSION_LOST (FAILED_PRECONDITION): register anew.
     """
     RequestTask: _grpc.UnaryUnaryMultiCallable[_master_service_pb2.RequestTaskRequest, _master_service_pb2.RequestTaskResponse]
@@ -107,10 +107,10 @@ class MasterServiceAsyncStub(MasterServiceStub):
     """
     TaskIncoming: _aio.UnaryStreamMultiCallable[_master_service_pb2.TaskIncomingRequest, _master_service_pb2.TaskIncomingResponse]  # type: ignore[assignment]
     """TaskIncoming is the notification stream, and the first sign of a worker's death:
-    when it breaks, the session is SUSPECT until the grace ends. A second stream of
-    the same session ends the first. The master may drop or repeat `available`:
-    RequestTask is the truth. No event for three heartbeat intervals means that the master is
-    silent: the worker closes the stream and opens another.
+    when it breaks, the session is SUSPECT until the grace ends. The master may drop or
+    repeat `available`: RequestTask is the truth. No event for three heartbeat intervals
+    means that the master is silent: the worker closes the stream and opens another.
+    Safe to repeat: a second stream of the same session ends the first.
     Errors: SESSION_LOST (FAILED_PRECONDITION): register anew.
     """
     RequestTask: _aio.UnaryUnaryMultiCallable[_master_service_pb2.RequestTaskRequest, _master_service_pb2.RequestTaskResponse]  # type: ignore[assignment]
@@ -173,10 +173,10 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_master_service_pb2.TaskIncomingResponse], _abc.AsyncIterator[_master_service_pb2.TaskIncomingResponse]]:
         """TaskIncoming is the notification stream, and the first sign of a worker's death:
-        when it breaks, the session is SUSPECT until the grace ends. A second stream of
-        the same session ends the first. The master may drop or repeat `available`:
-        RequestTask is the truth. No event for three heartbeat intervals means that the master is
-        silent: the worker closes the stream and opens another.
+        when it breaks, the session is SUSPECT until the grace ends. The master may drop or
+        repeat `available`: RequestTask is the truth. No event for three heartbeat intervals
+        means that the master is silent: the worker closes the stream and opens another.
+        Safe to repeat: a second stream of the same session ends the first.
         Errors: SESSION_LOST (FAILED_PRECONDITION): register anew.
         """
 

@@ -108,7 +108,9 @@ class RegistryServiceServicer:
     def EvictWorker(self, request, context):
         """EvictWorker ends a session at once; its tasks go back to their queues. A worker that is
         alive hears SESSION_LOST and registers anew.
-        Errors: INVALID_FIELD (INVALID_ARGUMENT); WORKER_NOT_FOUND (NOT_FOUND), also when repeated.
+        Safe to repeat by session id: the answer is then WORKER_NOT_FOUND. By name it may end the
+        session that followed.
+        Errors: INVALID_FIELD (INVALID_ARGUMENT); WORKER_NOT_FOUND (NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

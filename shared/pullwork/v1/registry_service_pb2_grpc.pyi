@@ -57,7 +57,9 @@ class RegistryServiceStub:
     EvictWorker: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.EvictWorkerRequest, _registry_service_pb2.EvictWorkerResponse]
     """EvictWorker ends a session at once; its tasks go back to their queues. A worker that is
     alive hears SESSION_LOST and registers anew.
-    Errors: INVALID_FIELD (INVALID_ARGUMENT); WORKER_NOT_FOUND (NOT_FOUND), also when repeated.
+    Safe to repeat by session id: the answer is then WORKER_NOT_FOUND. By name it may end the
+    session that followed.
+    Errors: INVALID_FIELD (INVALID_ARGUMENT); WORKER_NOT_FOUND (NOT_FOUND).
     """
 
 @_typing.type_check_only
@@ -89,7 +91,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     EvictWorker: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.EvictWorkerRequest, _registry_service_pb2.EvictWorkerResponse]  # type: ignore[assignment]
     """EvictWorker ends a session at once; its tasks go back to their queues. A worker that is
     alive hears SESSION_LOST and registers anew.
-    Errors: INVALID_FIELD (INVALID_ARGUMENT); WORKER_NOT_FOUND (NOT_FOUND), also when repeated.
+    Safe to repeat by session id: the answer is then WORKER_NOT_FOUND. By name it may end the
+    session that followed.
+    Errors: INVALID_FIELD (INVALID_ARGUMENT); WORKER_NOT_FOUND (NOT_FOUND).
     """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -148,7 +152,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_service_pb2.EvictWorkerResponse, _abc.Awaitable[_registry_service_pb2.EvictWorkerResponse]]:
         """EvictWorker ends a session at once; its tasks go back to their queues. A worker that is
         alive hears SESSION_LOST and registers anew.
-        Errors: INVALID_FIELD (INVALID_ARGUMENT); WORKER_NOT_FOUND (NOT_FOUND), also when repeated.
+        Safe to repeat by session id: the answer is then WORKER_NOT_FOUND. By name it may end the
+        session that followed.
+        Errors: INVALID_FIELD (INVALID_ARGUMENT); WORKER_NOT_FOUND (NOT_FOUND).
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -127,9 +127,9 @@ class TaskServiceServicer:
 
     def WatchTasks(self, request, context):
         """WatchTasks streams the ends of tasks and, on request, every change. The first message
-        comes at once: the stream stands from its cursor on. To resume, pass the last cursor
-        seen: no end is missed, none comes twice. Ends that retention deleted in between can't be
-        told any more: `lapse` then says so.
+        comes at once: the stream stands from its cursor on.
+        Safe to repeat, and to resume with the last cursor seen: no end is missed, none comes
+        twice. Ends that retention deleted in between can't be told any more: `lapse` then says so.
         Errors: INVALID_FIELD (INVALID_ARGUMENT), also for a cursor of another master's folder.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

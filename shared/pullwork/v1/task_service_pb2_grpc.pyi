@@ -61,9 +61,9 @@ class TaskServiceStub:
     """
     WatchTasks: _grpc.UnaryStreamMultiCallable[_task_service_pb2.WatchTasksRequest, _task_service_pb2.WatchTasksResponse]
     """WatchTasks streams the ends of tasks and, on request, every change. The first message
-    comes at once: the stream stands from its cursor on. To resume, pass the last cursor
-    seen: no end is missed, none comes twice. Ends that retention deleted in between can't be
-    told any more: `lapse` then says so.
+    comes at once: the stream stands from its cursor on.
+    Safe to repeat, and to resume with the last cursor seen: no end is missed, none comes
+    twice. Ends that retention deleted in between can't be told any more: `lapse` then says so.
     Errors: INVALID_FIELD (INVALID_ARGUMENT), also for a cursor of another master's folder.
     """
     CancelTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.CancelTasksRequest, _task_service_pb2.CancelTasksResponse]
@@ -119,9 +119,9 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     WatchTasks: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchTasksRequest, _task_service_pb2.WatchTasksResponse]  # type: ignore[assignment]
     """WatchTasks streams the ends of tasks and, on request, every change. The first message
-    comes at once: the stream stands from its cursor on. To resume, pass the last cursor
-    seen: no end is missed, none comes twice. Ends that retention deleted in between can't be
-    told any more: `lapse` then says so.
+    comes at once: the stream stands from its cursor on.
+    Safe to repeat, and to resume with the last cursor seen: no end is missed, none comes
+    twice. Ends that retention deleted in between can't be told any more: `lapse` then says so.
     Errors: INVALID_FIELD (INVALID_ARGUMENT), also for a cursor of another master's folder.
     """
     CancelTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.CancelTasksRequest, _task_service_pb2.CancelTasksResponse]  # type: ignore[assignment]
@@ -204,9 +204,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_task_service_pb2.WatchTasksResponse], _abc.AsyncIterator[_task_service_pb2.WatchTasksResponse]]:
         """WatchTasks streams the ends of tasks and, on request, every change. The first message
-        comes at once: the stream stands from its cursor on. To resume, pass the last cursor
-        seen: no end is missed, none comes twice. Ends that retention deleted in between can't be
-        told any more: `lapse` then says so.
+        comes at once: the stream stands from its cursor on.
+        Safe to repeat, and to resume with the last cursor seen: no end is missed, none comes
+        twice. Ends that retention deleted in between can't be told any more: `lapse` then says so.
         Errors: INVALID_FIELD (INVALID_ARGUMENT), also for a cursor of another master's folder.
         """
 
