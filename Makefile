@@ -1,10 +1,112 @@
+# Everything that a person does with this repository, by name. `make` alone lists it.
+# Each target sets up what it needs by itself; nothing is to be prepared by hand.
+
 SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Which Python makes the virtual environment: make PYTHON=/path/to/python3.12 ...
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
+# Two stamps: running Pullwork needs less than working on it.
+READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: proto
-proto:  ## Remake the stubs under shared/pullwork/v1 from proto/
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto \
-	  --python_out=shared --mypy_out=quiet:shared proto/pullwork/v1/*.proto
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto \
-	  --grpc_python_out=shared --mypy_grpc_out=quiet:shared proto/pullwork/v1/*_service.proto
+# Where `proto` writes; the check of the stubs points it elsewhere.
+STUBS ?= shared
+BASELINE := proto/baseline.binpb
+PROTOS := $(wildcard proto/pullwork/v1/*.proto)
+SERVICES := $(wildcard proto/pullwork/v1/*_service.proto)
+# The plugins of protoc are found by PATH.
+PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto
+
+.PHONY: help demo test check format proto proto-check proto-baseline docs clean
+
+help:  ## List these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
+	  | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
+
+# --- to run it
+
+demo: $(READY)  ## Count words over worker processes, kill one, check the totals (DIR=… counts there)
+	@$(BIN)/pullwork demo $(if $(DIR),--dir "$(DIR)")
+
+# --- to work on it
+
+test: $(READY_DEV)  ## Run the tests (ARGS="-k lease" passes arguments to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY_DEV)  ## Check format, lint, types, import law, contract and stubs
+	@echo "ruff: format and lint"
+	@$(BIN)/ruff format --check --quiet . || { echo "remedy: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@echo "mypy: strict types"
+	@$(BIN)/mypy
+	@echo "import-linter: who may import whom"
+	@log=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$log"; exit 1; }
+	@echo "buf: lint, format, breaking changes since the baseline"
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code || { echo "remedy: make format"; exit 1; }
+	@$(BIN)/buf breaking --against $(BASELINE)
+	@$(MAKE) proto-check
+	@echo "All checks passed."
+
+format: $(READY_DEV)  ## Put Python and protos into their one format
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+	@$(BIN)/buf format --write
+
+proto: $(READY_DEV)  ## Remake the stubs under shared/pullwork/v1 from proto/
+	@mkdir -p $(STUBS)
+	@$(PROTOC) --python_out=$(STUBS) --mypy_out=quiet:$(STUBS) $(PROTOS)
+	@$(PROTOC) --grpc_python_out=$(STUBS) --mypy_grpc_out=quiet:$(STUBS) $(SERVICES)
+
+proto-check: $(READY_DEV)  ## Check that the committed stubs are what proto/ makes
+	@echo "protoc: stubs are fresh"
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; $(MAKE) proto STUBS="$$fresh"; \
+	  diff -r -x __init__.py -x __pycache__ -x py.typed \
+	    "$$fresh/pullwork/v1" shared/pullwork/v1 || { echo "remedy: make proto"; exit 1; }
+
+proto-baseline: $(READY_DEV)  ## At a release: make today's contract the one that may not be broken
+	@$(BIN)/buf build --exclude-source-info -o $(BASELINE)
+
+docs: $(READY_DEV)  ## Remake the pages and pictures that are made from code
+	@$(BIN)/python docs/gen/errors.py > docs/errors.md.new
+	@mv docs/errors.md.new docs/errors.md
+
+clean:  ## Remove the virtual environment, caches and what a build left
+	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the virtual environment
+
+$(VENV)/pyvenv.cfg:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Pullwork needs Python 3.11 or newer; '$(PYTHON)' is not that."; \
+	  echo "remedy: install it (Debian, Ubuntu: apt-get install python3.11 python3.11-venv), or name"; \
+	  echo "        one that you have: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "This Python has no venv module: $(PYTHON)"; \
+	  echo "remedy: apt-get install python3-venv (the package that goes with it), or name another"; \
+	  echo "        Python: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@echo "Making the virtual environment $(VENV) with $(PYTHON)"
+	@rm -rf $(VENV)
+	@"$(PYTHON)" -m venv $(VENV)
+
+# A dot for each step of pip: the first time takes a minute, and silence looks like a hang.
+define install
+	@printf 'Installing %s into $(VENV) ' '$(1)'
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e '$(1)' \
+	  | awk '/^(Collecting|Using|Downloading|Building|Installing|Successfully)/ { printf "."; fflush() }' \
+	  || { echo; echo "pip could not install; its reason is above. Run make again to go on."; exit 1; }
+	@echo ' done'
+endef
+
+$(READY): pyproject.toml | $(VENV)/pyvenv.cfg
+	$(call install,.)
+	@touch $@
+
+$(READY_DEV): pyproject.toml | $(VENV)/pyvenv.cfg
+	$(call install,.[dev])
+	@touch $(READY) $@
