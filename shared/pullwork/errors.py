@@ -163,6 +163,12 @@ class PayloadError(PullworkError):
     reason = "PAYLOAD"
 
 
+class TaskDefinitionError(PullworkError):
+    """A function can't be made a task; the message names it and the remedy."""
+
+    reason = "TASK_DEFINITION"
+
+
 class SettingsError(PullworkError):
     """A setting is unknown or unusable; the message names it and the remedy."""
 
