@@ -1,0 +1,267 @@
+"""Keeps tasks in memory, for tests and the simulator: the same meaning as a disk, without one.
+
+What is stored are copies, and what is shown are copies of those: the core goes on changing
+its own objects. Opening it again stands for a restart after the process died.
+"""
+
+from __future__ import annotations
+
+import builtins
+import threading
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from heapq import nlargest, nsmallest
+from operator import attrgetter
+from uuid import uuid4
+
+from pullwork_master.core.commands import Filter
+from pullwork_master.core.effects import (
+    Found,
+    LineCount,
+    Opened,
+    PageWanted,
+    SchedulePageWanted,
+    Search,
+    Wants,
+    Writes,
+)
+from pullwork_master.core.model import Queue, State, Task
+from pullwork_master.storage.base import EndsPage, StorageError, StorageFullError
+
+_BY_SEQ = attrgetter("seq")
+_BY_KEY = attrgetter("key")
+
+
+def _by_ready(task: Task) -> tuple[int, int]:
+    return (task.ready_ms, task.seq)
+
+
+def _snapshot(task: Task) -> Task:
+    return replace(task, lease=None)
+
+
+def _outline(task: Task, *, result: bool) -> Task:
+    """Copies a task without what is heavy, as lists show it."""
+    return replace(
+        task,
+        spec=replace(task.spec, payload=b""),
+        checkpoint=b"",
+        result=task.result if result else None,
+    )
+
+
+class MemoryStorage:
+    """A `Storage` that holds at most `tasks_max` tasks (None: any number)."""
+
+    def __init__(self, tasks_max: int | None = None, store_id: str | None = None) -> None:
+        self.tasks_max = tasks_max
+        self.lock = threading.Lock()
+        self.tasks: dict[int, Task] = {}
+        self.by_id: dict[str, Task] = {}
+        self.swept_queues: dict[str, int] = {}
+        self.swept_owners: dict[str, int] = {}
+        self.swept_any = 0
+        self.revision = 0
+        self._queued: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+        self._by_unique: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+        self._queues: dict[str, Queue] = {}
+        self._store_id = store_id or str(uuid4())
+        self._term = 0
+        self._seq = 0
+
+    def open(self) -> Opened:
+        """Begins a new term and returns what a start needs."""
+        with self.lock:
+            self._term += 1
+            queued = {line: len(seqs) for line, seqs in self._queued.items() if seqs}
+            scheduled: defaultdict[tuple[str, str], int] = defaultdict(int)
+            for task in self._in_state(State.SCHEDULED):
+                scheduled[task.line] += 1
+            return Opened(
+                term=self._term,
+                store_id=self._store_id,
+                next_seq=self._seq + 1,
+                next_revision=self.revision + 1,
+                queues=[replace(self._queues[name]) for name in sorted(self._queues)],
+                counts=[
+                    LineCount(*line, queued.get(line, 0), scheduled.get(line, 0))
+                    for line in sorted(queued.keys() | scheduled.keys())
+                ],
+                running=[_snapshot(task) for task in self._in_state(State.RUNNING)],
+            )
+
+    def commit(self, writes: Writes) -> int:
+        """Stores all of it, or raises and stores nothing; returns how many tasks it swept."""
+        with self.lock:
+            self._refuse_what_does_not_fit(writes)
+            for task in writes.inserted.values():
+                self._seq = max(self._seq, task.seq)
+                self._put(_snapshot(task))
+            for task in writes.updated.values():
+                if task.seq in self.tasks:
+                    self._put(_snapshot(task))
+            for queue in writes.queues.values():
+                self._queues[queue.name] = replace(queue)
+            return self._sweep(writes.sweep_before_ms, writes.sweep_tasks)
+
+    def find(self, wants: Wants) -> Found:
+        """Shows copies of committed tasks."""
+        with self.lock:
+            seqs = {self.by_id[id_].seq: None for id_ in wants.ids if id_ in self.by_id}
+            seqs |= {seq: None for seq in wants.seqs if seq in self.tasks}
+            for key in wants.unique_keys:
+                seqs |= dict.fromkeys(sorted(self._by_unique.get(key, ())))
+            return Found(
+                known={
+                    id_: self.by_id[id_].spec.digest for id_ in wants.known_ids if id_ in self.by_id
+                },
+                tasks=[_snapshot(self.tasks[seq]) for seq in seqs],
+                searches=[self._search(search) for search in wants.searches],
+                pages=[self._page(page) for page in wants.pages],
+                schedule_page=self._schedule_page(wants.schedule_page),
+            )
+
+    def reader(self) -> MemoryReader:
+        """Opens a view of what is committed at each call."""
+        return MemoryReader(self)
+
+    def free_bytes(self) -> int | None:
+        """Returns None: nothing is known of the room."""
+        return None
+
+    def close(self) -> None:
+        """Keeps everything, for the next start."""
+
+    def _refuse_what_does_not_fit(self, writes: Writes) -> None:
+        room = self.tasks_max
+        if room is not None and len(self.tasks) + len(writes.inserted) > room:
+            raise StorageFullError(f"the memory storage holds {room} tasks at most")
+        ids = [task.spec.id for task in writes.inserted.values()]
+        if (
+            len(set(ids)) < len(ids)
+            or any(id_ in self.by_id for id_ in ids)
+            or any(task.seq in self.tasks for task in writes.inserted.values())
+        ):
+            raise StorageError("a task with this id or seq is stored already")
+
+    def _put(self, task: Task) -> None:
+        old = self.tasks.get(task.seq)
+        if old is not None:
+            self._drop(old)
+        self.tasks[task.seq] = self.by_id[task.spec.id] = task
+        self.revision = max(self.revision, task.revision)
+        if task.state is State.QUEUED:
+            self._queued[task.line].add(task.seq)
+        if task.spec.unique_key and not task.state.ended:
+            self._by_unique[task.spec.queue, task.spec.unique_key].add(task.seq)
+
+    def _drop(self, task: Task) -> None:
+        del self.tasks[task.seq], self.by_id[task.spec.id]
+        self._queued[task.line].discard(task.seq)
+        if task.spec.unique_key:
+            self._by_unique[task.spec.queue, task.spec.unique_key].discard(task.seq)
+
+    def _sweep(self, before_ms: int, limit: int) -> int:
+        if not before_ms:
+            return 0
+        due = (t for t in self.tasks.values() if t.state.ended and 0 < t.expires_ms <= before_ms)
+        swept = nsmallest(limit, due, key=lambda task: (task.expires_ms, task.seq))
+        for task in swept:
+            self._drop(task)
+            spec, revision = task.spec, task.revision
+            self.swept_any = max(self.swept_any, revision)
+            self.swept_queues[spec.queue] = max(self.swept_queues.get(spec.queue, 0), revision)
+            self.swept_owners[spec.owner] = max(self.swept_owners.get(spec.owner, 0), revision)
+        return len(swept)
+
+    def _in_state(self, state: State) -> list[Task]:
+        return sorted((t for t in self.tasks.values() if t.state is state), key=_BY_SEQ)
+
+    def _search(self, search: Search) -> list[Task]:
+        before = search.before_seq
+        matching = (
+            task
+            for task in self.tasks.values()
+            if (not before or task.seq < before) and search.filter.matches(task)
+        )
+        return [_snapshot(task) for task in nsmallest(search.limit, matching, key=_BY_SEQ)]
+
+    def _page(self, page: PageWanted) -> list[Task]:
+        line = (self.tasks[seq] for seq in self._queued.get((page.queue, page.type), ()))
+        rest = (task for task in line if page.after is None or task.key > page.after)
+        return [_snapshot(task) for task in nsmallest(page.limit, rest, key=_BY_KEY)]
+
+    def _schedule_page(self, page: SchedulePageWanted | None) -> list[Task] | None:
+        if page is None:
+            return None
+        rest = (
+            task
+            for task in self._in_state(State.SCHEDULED)
+            if page.after is None or _by_ready(task) > page.after
+        )
+        return [_snapshot(task) for task in nsmallest(page.limit, rest, key=_by_ready)]
+
+
+class MemoryReader:
+    """A `Reader` of a `MemoryStorage`."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        self._storage = storage
+
+    def get(self, task_id: str) -> Task | None:
+        """Returns one task whole."""
+        with self._storage.lock:
+            task = self._storage.by_id.get(task_id)
+            return _snapshot(task) if task is not None else None
+
+    def get_many(self, task_ids: Iterable[str]) -> builtins.list[Task]:
+        """Returns those that exist, without payloads."""
+        with self._storage.lock:
+            known = self._storage.by_id
+            return [_outline(known[i], result=True) for i in dict.fromkeys(task_ids) if i in known]
+
+    def list(self, filter: Filter, before_seq: int, limit: int) -> builtins.list[Task]:
+        """Returns newest first, without payload and result."""
+        with self._storage.lock:
+            matching = (
+                task
+                for task in self._storage.tasks.values()
+                if (not before_seq or task.seq < before_seq) and filter.matches(task)
+            )
+            return [_outline(t, result=False) for t in nlargest(limit, matching, key=_BY_SEQ)]
+
+    def ends_after(self, revision: int, owner: str, queue: str, limit: int) -> EndsPage:
+        """Returns ends in order of revision, without payloads."""
+        chosen = Filter(queue=queue, owner=owner)
+        with self._storage.lock:
+            later = (
+                task
+                for task in self._storage.tasks.values()
+                if task.revision > revision and chosen.matches(task)
+            )
+            found = nsmallest(limit + 1, later, key=attrgetter("revision"))
+            more = len(found) > limit
+            page = [_outline(task, result=True) for task in found[:limit]]
+            upto = page[-1].revision if more else max(revision, self._storage.revision)
+            return EndsPage(page, upto, more)
+
+    def swept_revision(self, owner: str, queue: str) -> int:
+        """Returns the highest revision that was swept of this owner or queue."""
+        with self._storage.lock:
+            if owner and queue:
+                swept = self._storage
+                return min(swept.swept_owners.get(owner, 0), swept.swept_queues.get(queue, 0))
+            if owner:
+                return self._storage.swept_owners.get(owner, 0)
+            if queue:
+                return self._storage.swept_queues.get(queue, 0)
+            return self._storage.swept_any
+
+    def last_revision(self) -> int:
+        """Returns the revision of the last committed end, also if it was swept or retried since."""
+        with self._storage.lock:
+            return self._storage.revision
+
+    def close(self) -> None:
+        """Releases nothing."""
