@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator
 
@@ -24,9 +25,13 @@ _PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)")
 
 @dataclass(frozen=True)
 class Allowed:
-    """Says in words what a setting's type takes; stands in `Annotated` beside the type."""
+    """Says in words what a setting's type takes; stands in `Annotated` beside the type.
+
+    `write` turns a value into the text that people would write.
+    """
 
     text: str
+    write: Callable[[Any], str] = str
 
 
 def parse_duration(value: object) -> float:
@@ -107,12 +112,12 @@ def _sum_of_parts(text: str) -> float:
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    Allowed("a duration: seconds, or a number with ms, s, m, h or d, e.g. 30s"),
+    Allowed("a duration: seconds, or a number with ms, s, m, h or d, e.g. 30s", format_duration),
 ]
 
 # Bytes. Constraints of a field (`Field(ge=…)`) apply to the bytes.
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
-    Allowed("a size: bytes, or a number with kB, MB, GB, KiB, MiB or GiB, e.g. 64MiB"),
+    Allowed("a size: bytes, or a number with kB, MB, GB, KiB, MiB or GiB, e.g. 64MiB", format_size),
 ]

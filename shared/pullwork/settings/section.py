@@ -181,16 +181,17 @@ def _describe_plain(base: Any) -> str:
 
 
 def _bounds(notes: list[Any]) -> str:
+    write = next((note.write for note in notes if isinstance(note, Allowed)), str)
     low = high = ""
     for note in notes:
         if isinstance(note, annotated_types.Ge):
-            low = f"from {note.ge}"
+            low = f"from {write(note.ge)}"
         elif isinstance(note, annotated_types.Gt):
-            low = f"more than {note.gt}"
+            low = f"more than {write(note.gt)}"
         elif isinstance(note, annotated_types.Le):
-            high = f"up to {note.le}"
+            high = f"up to {write(note.le)}"
         elif isinstance(note, annotated_types.Lt):
-            high = f"less than {note.lt}"
+            high = f"to less than {write(note.lt)}"
         elif isinstance(note, annotated_types.MinLen):
             low = f"at least {note.min_length} long"
         elif isinstance(note, annotated_types.MaxLen):
