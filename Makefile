@@ -72,8 +72,9 @@ proto-baseline: $(READY_DEV)  ## At a release: make today's contract the one tha
 	@$(BIN)/buf build --exclude-source-info -o $(BASELINE)
 
 docs: $(READY_DEV)  ## Remake the pages and pictures that are made from code
-	@$(BIN)/python docs/gen/errors.py > docs/errors.md.new
-	@mv docs/errors.md.new docs/errors.md
+	@fresh=$$(mktemp); trap 'rm -f "$$fresh"' EXIT; for it in errors.md task-life.svg; do \
+	  script=$${it%.*}; $(BIN)/python docs/gen/$${script//-/_}.py > "$$fresh"; \
+	  cat "$$fresh" > docs/$$it; done
 
 clean:  ## Remove the virtual environment, caches and what a build left
 	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -97,7 +98,7 @@ $(VENV)/pyvenv.cfg:
 # A dot for each step of pip: the first time takes a minute, and silence looks like a hang.
 define install
 	@printf 'Installing %s into $(VENV) ' '$(1)'
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e '$(1)' \
+	@$(BIN)/python -u -m pip install --disable-pip-version-check --progress-bar off -e '$(1)' \
 	  | awk '/^(Collecting|Using|Downloading|Building|Installing|Successfully)/ { printf "."; fflush() }' \
 	  || { echo; echo "pip could not install; its reason is above. Run make again to go on."; exit 1; }
 	@echo ' done'

@@ -90,8 +90,17 @@ def test_an_enum_begins_with_unspecified() -> None:
         assert enum.value[0].name.endswith("_UNSPECIFIED")
 
 
-def test_the_page_of_errors_is_what_the_table_makes() -> None:
-    script = protos.ROOT / "docs" / "gen" / "errors.py"
+@pytest.mark.parametrize("page", ["errors.md", "task-life.svg"])
+def test_a_page_made_from_code_is_what_the_code_makes(page: str) -> None:
+    docs = protos.ROOT / "docs"
+    script = docs / "gen" / (page.split(".", maxsplit=1)[0].replace("-", "_") + ".py")
     made = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
-    committed = (protos.ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
-    assert made.stdout == committed, "remedy: make docs"
+    assert made.stdout == (docs / page).read_text(encoding="utf-8"), "remedy: make docs"
+
+
+@pytest.mark.parametrize("rpc", RPCS, ids=str)
+def test_the_overview_of_the_contract_lists_every_rpc(rpc: protos.Rpc) -> None:
+    overview = (protos.ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+    rows = [line for line in overview.splitlines() if line.startswith(f"| [{rpc.service}]")]
+    assert len(rows) == 1
+    assert re.search(rf"\b{rpc.name}\b", rows[0])

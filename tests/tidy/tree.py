@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +20,7 @@ PACKAGES = ("shared/pullwork/", "master_svc/pullwork_master/", "worker_svc/pullw
 class Tree:
     """Texts by their path from the root, with `/` between the parts."""
 
-    texts: dict[str, str]
+    texts: dict[str, str] = field(repr=False)
 
     @classmethod
     def real(cls) -> Tree:
