@@ -54,7 +54,7 @@ def to_status(error: PullworkError) -> grpc.Status:
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> PullworkError:
     """Unpacks what a master answered, or says that none answered, as a public exception."""
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    status = rpc_status.from_call(error)
     info = error_details_pb2.ErrorInfo()
     field = ""
     retry_after_s = None
