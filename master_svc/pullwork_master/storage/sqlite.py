@@ -1,0 +1,227 @@
+"""Keeps tasks in one SQLite file of a locked data folder: the default, with nothing to run.
+
+One connection writes, in WAL mode with `synchronous=FULL`: when a commit returns, it is on the
+disk. It belongs to one thread at a time, the engine's writer. Readers have connections of
+their own and see what was committed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from pullwork_master.core.effects import (
+    Found,
+    LineCount,
+    Opened,
+    PageWanted,
+    SchedulePageWanted,
+    Wants,
+    Writes,
+)
+from pullwork_master.core.model import Queue, Task
+from pullwork_master.storage import sqlite_queries as sql
+from pullwork_master.storage.sqlite_folder import Folder
+from pullwork_master.storage.sqlite_migrations import migrate, refuse_foreign, shipped
+from pullwork_master.storage.sqlite_reader import SqliteReader
+from pullwork_master.storage.sqlite_rows import changes, id_lists, id_text, read, spec_row, task_row
+from pullwork_master.storage.sqlite_search import search
+from pullwork_master.storage.sqlite_sweep import sweep
+
+# For an operator with the sqlite3 shell, who may hold a write lock for a moment.
+_BUSY_S = 30.0
+
+_SETTINGS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    # 16 MiB between checkpoints: each page of a hot index is then copied once for many commits.
+    "PRAGMA wal_autocheckpoint = 4000",
+    # What a burst or a slow reader made the log grow to is given back at the next checkpoint.
+    "PRAGMA journal_size_limit = 67108864",
+    # The hot end of every index fits; the window of the core holds the rest.
+    "PRAGMA cache_size = -65536",
+    "PRAGMA temp_store = MEMORY",
+)
+
+
+class SqliteStorage:
+    """A `Storage` in a folder; `address` is told to a second master that wants it too."""
+
+    def __init__(self, folder: str | Path, address: str = "") -> None:
+        self._folder = Folder(Path(folder), address)
+        self._connection: sqlite3.Connection | None = None
+        self._last_seq = 0
+        self._last_revision = 0
+
+    def open(self) -> Opened:
+        """Locks the folder, migrates, begins a new term and returns what a start needs.
+
+        Errors: StorageInUseError, StorageError.
+        """
+        assert self._connection is None, "open already"
+        self._folder.lock()
+        try:
+            with self._folder.explaining():
+                return self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def commit(self, writes: Writes) -> int:
+        """Stores all of it durably, or raises and stores nothing; returns how many tasks it swept.
+
+        Errors: StorageFullError, StorageError.
+        """
+        new = writes.inserted.values()
+        last_seq = max((task.seq for task in new), default=0)
+        last_revision = max((t.revision for t in (*new, *writes.updated.values())), default=0)
+        last_seq = max(last_seq, self._last_seq)
+        last_revision = max(last_revision, self._last_revision)
+        with self._transaction() as connection:
+            connection.executemany(sql.INSERT_TASK, map(task_row, new))
+            connection.executemany(sql.INSERT_SPEC, map(spec_row, new))
+            connection.executemany(sql.UPDATE_TASK, map(changes, writes.updated.values()))
+            connection.executemany(
+                sql.PUT_QUEUE,
+                [(queue.name, queue.created_ms, queue.paused) for queue in writes.queues.values()],
+            )
+            if (last_seq, last_revision) != (self._last_seq, self._last_revision):
+                connection.execute(sql.RAISE_COUNTERS, (last_seq, last_revision))
+            swept = 0
+            if writes.sweep_before_ms:
+                swept = sweep(connection, writes.sweep_before_ms, writes.sweep_tasks)
+        self._last_seq, self._last_revision = last_seq, last_revision
+        return swept
+
+    def find(self, wants: Wants) -> Found:
+        """Shows committed tasks; errors: StorageError."""
+        with self._folder.explaining():
+            connection = self._open_connection
+            return Found(
+                known={
+                    id_text(packed): digest
+                    for ids in id_lists(wants.known_ids)
+                    for packed, digest in connection.execute(
+                        sql.KNOWN.format(marks=sql.marks(len(ids))), ids
+                    )
+                },
+                tasks=self._named(connection, wants),
+                searches=[
+                    search(
+                        connection,
+                        wanted.filter,
+                        wanted.before_seq,
+                        wanted.limit,
+                        sql.WHOLE,
+                        newest_first=False,
+                    )
+                    for wanted in wants.searches
+                ],
+                pages=[self._page(connection, page) for page in wants.pages],
+                schedule_page=self._schedule_page(connection, wants.schedule_page),
+            )
+
+    def reader(self) -> SqliteReader:
+        """Opens a read-only connection, usable by one thread at a time."""
+        assert self._connection is not None, "not open"
+        return SqliteReader(self._folder)
+
+    def free_bytes(self) -> int | None:
+        """How much room the file system has left for this user."""
+        return self._folder.free_bytes()
+
+    def close(self) -> None:
+        """Closes the file and unlocks the folder; may be called twice."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        self._folder.unlock()
+
+    @property
+    def _open_connection(self) -> sqlite3.Connection:
+        assert self._connection is not None, "not open"
+        return self._connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._open_connection
+        with self._folder.explaining():
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # A full disk rolls back by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _start(self) -> Opened:
+        database = self._folder.database
+        connection = self._connection = sqlite3.connect(
+            database, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        )
+        database.chmod(0o600)
+        migrations = shipped()
+        refuse_foreign(connection, str(database), migrations)
+        for setting in _SETTINGS:
+            connection.execute(setting)
+        migrate(connection, migrations)
+        with self._transaction():
+            connection.execute(sql.FOUND_STORE, (str(uuid4()),))
+            connection.execute(sql.BUMP_TERM)
+        meta = connection.execute(sql.META).fetchone()
+        term, store_id, self._last_seq, self._last_revision = meta
+        counts: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+        for place, query in enumerate((sql.COUNT_QUEUED, sql.COUNT_SCHEDULED)):
+            for queue, type_, count in connection.execute(query):
+                counts[queue, type_][place] = count
+        return Opened(
+            term=term,
+            store_id=store_id,
+            next_seq=self._last_seq + 1,
+            next_revision=self._last_revision + 1,
+            queues=[
+                Queue(name, created_ms, bool(paused))
+                for name, created_ms, paused in connection.execute(sql.QUEUES)
+            ],
+            counts=[LineCount(*line, *counts[line]) for line in sorted(counts)],
+            running=[read(row) for row in connection.execute(sql.RUNNING)],
+        )
+
+    def _named(self, connection: sqlite3.Connection, wants: Wants) -> list[Task]:
+        rows = []
+        for ids in id_lists(wants.ids):
+            query = sql.BY_IDS.format(columns=sql.WHOLE, marks=sql.marks(len(ids)))
+            rows += connection.execute(query, ids).fetchall()
+        if wants.seqs:
+            rows += connection.execute(sql.BY_SEQS, (str(wants.seqs),)).fetchall()
+        for key in wants.unique_keys:
+            rows += connection.execute(sql.BY_UNIQUE_KEY, key).fetchall()
+        # Found under two names it is shown once: the core must not see two objects of one task.
+        return [read(row) for row in {row[0]: row for row in rows}.values()]
+
+    def _page(self, connection: sqlite3.Connection, page: PageWanted) -> list[Task]:
+        line = (page.queue, page.type)
+        if page.after is None:
+            rows = connection.execute(sql.PAGE_HEAD, (*line, page.limit)).fetchall()
+        else:
+            priority, seq = -page.after[0], page.after[1]
+            rows = connection.execute(sql.PAGE_SAME, (*line, priority, seq, page.limit)).fetchall()
+            rest = page.limit - len(rows)
+            if rest > 0:
+                rows += connection.execute(sql.PAGE_LOWER, (*line, priority, rest)).fetchall()
+        return [read(row) for row in rows]
+
+    def _schedule_page(
+        self, connection: sqlite3.Connection, page: SchedulePageWanted | None
+    ) -> list[Task] | None:
+        if page is None:
+            return None
+        after = page.after or (-1, -1)
+        rows = connection.execute(sql.SCHEDULE_PAGE, (*after, page.limit))
+        return [read(row) for row in rows]

@@ -1,0 +1,88 @@
+"""Brings a SQLite file to the schema of this version: numbered files, forward only.
+
+Each file of `migrations` runs in one transaction together with its number in
+`PRAGMA user_version`, so that a crash leaves a file of one version, never between two.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+from pullwork_master.storage.base import StorageError
+
+# "PWRK": tells our files from other programs' SQLite files, also for file(1).
+APPLICATION_ID: Final = 0x5057524B
+
+
+class Migration(NamedTuple):
+    """One numbered file."""
+
+    number: int
+    name: str
+    text: str
+
+
+def shipped() -> list[Migration]:
+    """Returns the migrations of this version, in order; their numbers have no gap."""
+    folder = files("pullwork_master.storage") / "migrations"
+    found = [
+        Migration(int(file.name[:4]), file.name, file.read_text(encoding="utf-8"))
+        for file in folder.iterdir()
+        if file.name.endswith(".sql")
+    ]
+    found.sort()
+    assert [migration.number for migration in found] == list(range(1, len(found) + 1))
+    return found
+
+
+def refuse_foreign(connection: sqlite3.Connection, place: str, migrations: list[Migration]) -> None:
+    """Raises StorageError for a file of another program or of a newer Pullwork, untouched."""
+    version = _version(connection)
+    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if application != APPLICATION_ID and (application or version or tables):
+        raise StorageError(f"{place} belongs to another program; name another folder with --data")
+    newest = len(migrations)
+    if version > newest:
+        raise StorageError(
+            f"{place} was written by a newer Pullwork (schema {version}; this one knows up to"
+            f" {newest}); start that version, or restore the backup made before the upgrade"
+        )
+
+
+def migrate(connection: sqlite3.Connection, migrations: list[Migration]) -> None:
+    """Applies what is missing."""
+    for migration in migrations[_version(connection) :]:
+        _apply(connection, migration)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for statement in statements(migration.text):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {migration.number}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def statements(text: str) -> Iterator[str]:
+    """Splits a script: `executescript` would commit before it begins."""
+    gathered = ""
+    for line in text.splitlines(keepends=True):
+        gathered += line
+        if sqlite3.complete_statement(gathered):
+            yield gathered
+            gathered = ""
+    assert all(not line or line.startswith("--") for line in gathered.splitlines()), gathered
