@@ -72,8 +72,12 @@ class MemoryStorage:
 
     def open(self) -> Opened:
         """Begins a new term and returns what a start needs."""
+        self._term += 1
+        return self.reload()
+
+    def reload(self) -> Opened:
+        """Returns what is stored now, in the same term."""
         with self.lock:
-            self._term += 1
             queued = {line: len(seqs) for line, seqs in self._queued.items() if seqs}
             scheduled: defaultdict[tuple[str, str], int] = defaultdict(int)
             for task in self._in_state(State.SCHEDULED):

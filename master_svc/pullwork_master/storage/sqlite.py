@@ -71,6 +71,11 @@ class SqliteStorage:
             self.close()
             raise
 
+    def reload(self) -> Opened:
+        """Returns what is on disk now, in the same term. Errors: StorageError."""
+        with self._folder.explaining():
+            return self._opened(self._open_connection)
+
     def commit(self, writes: Writes) -> int:
         """Stores all of it durably, or raises and stores nothing; returns how many tasks it swept.
 
@@ -174,6 +179,9 @@ class SqliteStorage:
         with self._transaction():
             connection.execute(sql.FOUND_STORE, (str(uuid4()),))
             connection.execute(sql.BUMP_TERM)
+        return self._opened(connection)
+
+    def _opened(self, connection: sqlite3.Connection) -> Opened:
         meta = connection.execute(sql.META).fetchone()
         term, store_id, self._last_seq, self._last_revision = meta
         counts: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
