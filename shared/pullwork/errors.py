@@ -7,7 +7,10 @@ The master's wire layer reads it to answer, the client reads it to raise, and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pullwork.task_info import Failure, TaskInfo
 
 DOMAIN = "pullwork"
 
@@ -144,11 +147,20 @@ class TaskError(PullworkError):
 
     reason = "TASK_ERROR"
 
+    def __init__(self, message: str = "", *, task: TaskInfo | None = None) -> None:
+        super().__init__(message, metadata={"task_id": task.id} if task else None)
+        self.task = task
+
 
 class TaskFailedError(TaskError):
     """The task ended as FAILED; `failure` says why."""
 
     reason = "TASK_FAILED"
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why: its kind, type, message and details; `task.attempts` has the earlier ones."""
+        return self.task.failure if self.task else None
 
 
 class TaskCancelledError(TaskError):

@@ -1,0 +1,164 @@
+"""A client's line to its master: unary calls that are repeated, streams that are resumed.
+
+It knows how calls fail, not what they are about. Waits between tries are jittered, so that
+the clients of a master that comes back do not all call at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Final, Protocol, TypeVar
+
+import grpc
+import grpc.aio
+
+from pullwork.channel import open_channel
+from pullwork.errors import DeadlineError, PullworkError, UnavailableError
+from pullwork.status import from_rpc_error
+from pullwork.v1 import (
+    queue_service_pb2_grpc,
+    registry_service_pb2_grpc,
+    task_service_pb2_grpc,
+)
+
+Request_contra = TypeVar("Request_contra", contravariant=True)
+Answer = TypeVar("Answer")
+
+FIRST_WAIT_S: Final = 0.1
+LONGEST_WAIT_S: Final = 2.0
+
+
+class UnaryCall(Protocol[Request_contra, Answer]):
+    """A unary method of a stub."""
+
+    def __call__(
+        self,
+        request: Request_contra,
+        *,
+        timeout: float | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> grpc.aio.UnaryUnaryCall[Any, Answer]: ...
+
+
+class Backoff:
+    """The waits between tries: growing, each a random share of its bound."""
+
+    def __init__(self) -> None:
+        self._bound_s = FIRST_WAIT_S
+
+    def next_s(self) -> float:
+        """Returns how long to wait before the next try."""
+        bound_s, self._bound_s = self._bound_s, min(self._bound_s * 2, LONGEST_WAIT_S)
+        return bound_s * random.uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        """Starts over, after something succeeded."""
+        self._bound_s = FIRST_WAIT_S
+
+
+class Connection:
+    """One channel to a master and its stubs."""
+
+    def __init__(self, address: str, deadline_s: float) -> None:
+        self.address = address
+        self.deadline_s = deadline_s
+        self._channel = open_channel(address)
+        self.tasks = task_service_pb2_grpc.TaskServiceStub(self._channel)
+        self.queues = queue_service_pb2_grpc.QueueServiceStub(self._channel)
+        self.registry = registry_service_pb2_grpc.RegistryServiceStub(self._channel)
+
+    async def close(self) -> None:
+        """Ends what is under way and frees the channel."""
+        await self._channel.close(grace=None)
+
+    async def call(
+        self,
+        method: UnaryCall[Request_contra, Answer],
+        request: Request_contra,
+        *,
+        deadline_s: float | None = None,
+    ) -> Answer:
+        """Calls a method that is safe to repeat, again while the master can't be reached.
+
+        Raises UnavailableError once that lasted for the deadline.
+        """
+        backoff = Backoff()
+        ends = time.monotonic() + (self.deadline_s if deadline_s is None else deadline_s)
+        unavailable: PullworkError | None = None
+        while True:
+            try:
+                return await method(request, timeout=max(ends - time.monotonic(), 0.001))
+            except grpc.aio.AioRpcError as error:
+                failure = from_rpc_error(error)
+            if isinstance(failure, DeadlineError) and unavailable is not None:
+                failure = unavailable
+            elif isinstance(failure, UnavailableError):
+                unavailable = failure
+                wait_s = backoff.next_s()
+                if time.monotonic() + wait_s < ends:
+                    await asyncio.sleep(wait_s)
+                    continue
+            raise self._explained(failure)
+
+    async def call_once(
+        self, method: UnaryCall[Request_contra, Answer], request: Request_contra
+    ) -> Answer:
+        """Calls a method that is not safe to repeat: waits for the master, but sends only once."""
+        try:
+            return await method(request, timeout=self.deadline_s, wait_for_ready=True)
+        except grpc.aio.AioRpcError as error:
+            raise self._explained(from_rpc_error(error)) from None
+
+    def _explained(self, failure: PullworkError) -> PullworkError:
+        """Adds to a failure to reach the master which one it is, and what to do."""
+        if type(failure) is UnavailableError:
+            return UnavailableError(
+                f"no master answered at {self.address} for {self.deadline_s:g} s ({failure}); "
+                "is it running there? `pullwork master` starts one"
+            )
+        if isinstance(failure, DeadlineError):
+            return DeadlineError(
+                f"the master at {self.address} gave no answer within {self.deadline_s:g} s; "
+                "what was asked for may have been done"
+            )
+        return failure
+
+    async def resumed(
+        self,
+        open_stream: Callable[[], grpc.aio.UnaryStreamCall[Any, Answer]],
+        *,
+        patient: bool = False,
+        endless: bool = False,
+    ) -> AsyncGenerator[Answer]:
+        """Reads a stream and opens it again whenever it breaks, until it ends by itself.
+
+        One that is `endless` has no end of its own: whoever ended it, it is opened again.
+
+        `open_stream` is called for each try and makes the request of that moment. Raises what
+        the master refuses the stream with, and UnavailableError if it could not be opened the
+        first time within the deadline, unless the reader is `patient`.
+        """
+        backoff = Backoff()
+        ends = None if patient else time.monotonic() + self.deadline_s
+        while True:
+            stream = open_stream()
+            try:
+                async for message in stream:
+                    ends = None
+                    backoff.reset()
+                    yield message
+                if not endless:
+                    return
+                failure: PullworkError = UnavailableError("the master ended the stream")
+            except grpc.aio.AioRpcError as error:
+                failure = from_rpc_error(error)
+            finally:
+                stream.cancel()
+            wait_s = backoff.next_s()
+            too_late = ends is not None and time.monotonic() + wait_s > ends
+            if too_late or not isinstance(failure, UnavailableError):
+                raise self._explained(failure)
+            await asyncio.sleep(wait_s)
