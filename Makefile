@@ -43,7 +43,7 @@ check: $(READY_DEV)  ## Check format, lint, types, import law, contract and stub
 	@$(BIN)/ruff format --check --quiet . || { echo "remedy: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@echo "mypy: strict types"
-	@$(BIN)/mypy
+	@$(BIN)/mypy --no-error-summary
 	@echo "import-linter: who may import whom"
 	@log=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$log"; exit 1; }
 	@echo "buf: lint, format, breaking changes since the baseline"
