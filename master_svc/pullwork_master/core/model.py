@@ -244,11 +244,11 @@ class Session:
     held: dict[int, Task] = field(default_factory=dict)
     load: Load = field(default_factory=Load)
     answered: OrderedDict[str, tuple[Grant, ...]] = field(default_factory=OrderedDict)
+    # Every line it serves: each queue with each type.
+    lines: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def lines(self) -> list[tuple[str, str]]:
-        """Every line it serves."""
-        return [(queue, type_) for queue in self.queues for type_ in self.types]
+    def __post_init__(self) -> None:
+        self.lines = tuple((queue, type_) for queue in self.queues for type_ in self.types)
 
     @property
     def credit(self) -> int:

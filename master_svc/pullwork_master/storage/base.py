@@ -43,6 +43,9 @@ class Storage(Protocol):
         Errors: StorageInUseError, StorageError.
         """
 
+    def reload(self) -> Opened:
+        """Returns what `open` did, as it is on disk now, in the same term; writes nothing."""
+
     def commit(self, writes: Writes) -> int:
         """Stores all of it durably, or raises and stores nothing; returns how many tasks it swept.
 

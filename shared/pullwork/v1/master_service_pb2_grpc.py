@@ -142,7 +142,7 @@ class MasterServiceServicer:
 
     def Deregister(self, request, context):
         """Deregister ends the session; leases that it still holds go back to their queues at
-        once, at no cost to the tasks that were not started.
+        once, at no cost to the tasks.
         Safe to repeat: a session that is gone already is no error.
         Errors: INVALID_FIELD (INVALID_ARGUMENT).
         """

@@ -80,7 +80,7 @@ class MasterServiceStub:
     """
     Deregister: _grpc.UnaryUnaryMultiCallable[_master_service_pb2.DeregisterRequest, _master_service_pb2.DeregisterResponse]
     """Deregister ends the session; leases that it still holds go back to their queues at
-    once, at no cost to the tasks that were not started.
+    once, at no cost to the tasks.
     Safe to repeat: a session that is gone already is no error.
     Errors: INVALID_FIELD (INVALID_ARGUMENT).
     """
@@ -137,7 +137,7 @@ class MasterServiceAsyncStub(MasterServiceStub):
     """
     Deregister: _aio.UnaryUnaryMultiCallable[_master_service_pb2.DeregisterRequest, _master_service_pb2.DeregisterResponse]  # type: ignore[assignment]
     """Deregister ends the session; leases that it still holds go back to their queues at
-    once, at no cost to the tasks that were not started.
+    once, at no cost to the tasks.
     Safe to repeat: a session that is gone already is no error.
     Errors: INVALID_FIELD (INVALID_ARGUMENT).
     """
@@ -227,7 +227,7 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_master_service_pb2.DeregisterResponse, _abc.Awaitable[_master_service_pb2.DeregisterResponse]]:
         """Deregister ends the session; leases that it still holds go back to their queues at
-        once, at no cost to the tasks that were not started.
+        once, at no cost to the tasks.
         Safe to repeat: a session that is gone already is no error.
         Errors: INVALID_FIELD (INVALID_ARGUMENT).
         """

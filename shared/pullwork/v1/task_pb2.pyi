@@ -341,7 +341,7 @@ class Failure(_message.Message):
     details: _builtins.str
     """A traceback or the tail of stderr. At most 32 KiB; longer is cut."""
     retryable: _builtins.bool
-    """False: no further attempt, whatever the retry policy says."""
+    """False: no further attempt, whatever the retry policy says. Absent: true."""
     def __init__(
         self,
         *,
@@ -349,13 +349,15 @@ class Failure(_message.Message):
         type: _builtins.str = ...,
         message: _builtins.str = ...,
         details: _builtins.str = ...,
-        retryable: _builtins.bool = ...,
+        retryable: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retryable", b"_retryable", "retryable", b"retryable"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "kind", b"kind", "message", b"message", "retryable", b"retryable", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retryable", b"_retryable", "details", b"details", "kind", b"kind", "message", b"message", "retryable", b"retryable", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__retryable: _TypeAlias = _typing.Literal["retryable"]  # noqa: Y015
+    _WhichOneofArgType__retryable: _TypeAlias = _typing.Literal["_retryable", b"_retryable"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retryable) -> _WhichOneofReturnType__retryable | None: ...
 
 Global___Failure: _TypeAlias = Failure  # noqa: Y015
 

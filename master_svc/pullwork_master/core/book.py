@@ -1,0 +1,199 @@
+"""The core's memory: what is known of tasks, lines, queues and sessions, kept consistent.
+
+Everything that changes a task's state goes through `Book.move`, so that the table,
+the counts, the windows and the writes can't disagree. The book decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from pullwork_master.core.effects import Effects
+from pullwork_master.core.limits import ENDED_SESSIONS_REMEMBERED, Policy
+from pullwork_master.core.model import Now, Queue, Session, State, Task
+from pullwork_master.core.ready import Line, Window
+from pullwork_master.core.timers import Timers
+from pullwork_master.core.transitions import NEXT, Event
+
+
+class Book:
+    """All state of the core. Holds active tasks, and for one step those it was shown."""
+
+    def __init__(self, policy: Policy, term: int, next_seq: int, next_revision: int) -> None:
+        self.policy = policy
+        self.term = term
+        self.next_seq = next_seq
+        self.next_revision = next_revision
+        self.next_session = 1
+        self.next_stream = 1
+        self.now = Now(0, 0)
+        self.tasks: dict[int, Task] = {}
+        self.ids: dict[str, int] = {}
+        self.unique: dict[tuple[str, str], int] = {}
+        # Ids that the step was told are on disk, with their digests; for one step.
+        self.known: dict[str, bytes] = {}
+        self.queues: dict[str, Queue] = {}
+        self.waiting: dict[str, int] = {}
+        self.lines: dict[tuple[str, str], Line] = {}
+        self.schedule = Window(policy.window_tasks)
+        self.scheduled = 0
+        self.sessions: dict[str, Session] = {}
+        self.ended_sessions: OrderedDict[str, str] = OrderedDict()
+        self.timers = Timers()
+        self.effects = Effects()
+        # Lines that have work which somebody may be waiting for.
+        self.stirred: dict[tuple[str, str], None] = {}
+        # Tasks that may have to be forgotten once the step is committed.
+        self.touched: dict[int, None] = {}
+
+    # --- tasks --------------------------------------------------------------------------
+
+    def line(self, key: tuple[str, str]) -> Line:
+        """Returns the line, made if need be."""
+        line = self.lines.get(key)
+        if line is None:
+            line = self.lines[key] = Line(*key, self.policy.window_tasks)
+        return line
+
+    def insert(self, task: Task) -> None:
+        """Takes in a new task, QUEUED or SCHEDULED."""
+        self.remember(task)
+        self.effects.writes.inserted[task.seq] = task
+        self.effects.changed[task.seq] = task
+        self._count(task, +1)
+        self._enter(task)
+
+    def remember(self, task: Task) -> Task:
+        """Holds a task that is on disk; returns the one held already, if there is."""
+        held = self.tasks.get(task.seq)
+        if held is not None:
+            return held
+        self.tasks[task.seq] = task
+        self.ids[task.spec.id] = task.seq
+        if task.spec.unique_key and not task.state.ended:
+            self.unique[(task.spec.queue, task.spec.unique_key)] = task.seq
+        self.touched[task.seq] = None
+        return task
+
+    def find(self, task_id: str) -> Task | None:
+        """Returns a task that is in memory, by its id."""
+        seq = self.ids.get(task_id)
+        return None if seq is None else self.tasks[seq]
+
+    def dirty(self, task: Task) -> None:
+        """Has a task written with this step."""
+        if task.seq not in self.effects.writes.inserted:
+            self.effects.writes.updated[task.seq] = task
+
+    def move(self, task: Task, event: Event) -> None:
+        """Changes a task's state after the table; a pair that is not in it is a bug of ours."""
+        after = NEXT[(task.state, event)]
+        self._leave(task)
+        self._count(task, -1)
+        task.state = after
+        self._count(task, +1)
+        unique = (task.spec.queue, task.spec.unique_key)
+        if after.ended:
+            task.ended_ms = self.now.wall_ms
+            task.expires_ms = self.now.wall_ms + task.spec.retention_ms
+            task.revision = self.next_revision
+            self.next_revision += 1
+            if self.unique.get(unique) == task.seq:
+                del self.unique[unique]
+        elif event is Event.RETRY:
+            task.ended_ms = task.expires_ms = task.revision = 0
+            if task.spec.unique_key:
+                self.unique[unique] = task.seq
+        self.dirty(task)
+        self.effects.changed[task.seq] = task
+        self.touched[task.seq] = None
+        self._enter(task)
+
+    def _count(self, task: Task, by: int) -> None:
+        state, queue = task.state, task.spec.queue
+        if state.ended:
+            return
+        line = self.line(task.line)
+        if state is State.QUEUED:
+            line.queued += by
+            self.waiting[queue] = self.waiting.get(queue, 0) + by
+        elif state is State.SCHEDULED:
+            line.scheduled += by
+            self.scheduled += by
+            self.waiting[queue] = self.waiting.get(queue, 0) + by
+        else:
+            line.running += by
+
+    def _leave(self, task: Task) -> None:
+        if task.state is State.QUEUED:
+            self.lines[task.line].window.remove(task.seq)
+        elif task.state is State.SCHEDULED:
+            self.schedule.remove(task.seq)
+
+    def _enter(self, task: Task) -> None:
+        if task.state is State.QUEUED:
+            spilled = self.line(task.line).window.add(task, task.key)
+            self.stirred[task.line] = None
+        elif task.state is State.SCHEDULED:
+            spilled = self.schedule.add(task, (task.ready_ms, task.seq))
+        else:
+            return
+        for gone in spilled:
+            self.touched[gone.seq] = None
+
+    def settle(self) -> None:
+        """Forgets, after the commit, what need not be in memory."""
+        for seq in self.touched:
+            task = self.tasks.get(seq)
+            if task is None or self._active(task):
+                continue
+            del self.tasks[seq]
+            del self.ids[task.spec.id]
+            unique = (task.spec.queue, task.spec.unique_key)
+            if self.unique.get(unique) == seq:
+                del self.unique[unique]
+            line = self.lines.get(task.line)
+            if line is not None and line.empty:
+                del self.lines[task.line]
+        self.touched.clear()
+        self.known.clear()
+
+    def _active(self, task: Task) -> bool:
+        if task.state is State.RUNNING:
+            return True
+        if task.state is State.QUEUED:
+            return task.seq in self.lines[task.line].window.tasks
+        return task.state is State.SCHEDULED and task.seq in self.schedule.tasks
+
+    # --- queues -------------------------------------------------------------------------
+
+    def queue(self, name: str) -> Queue:
+        """Returns the queue, made if need be."""
+        queue = self.queues.get(name)
+        if queue is None:
+            queue = self.queues[name] = Queue(name, self.now.wall_ms)
+            self.effects.writes.queues[name] = queue
+        return queue
+
+    def lines_of(self, queue: str) -> Iterator[Line]:
+        """Yields the lines of a queue."""
+        return (line for line in self.lines.values() if line.queue == queue)
+
+    def paused(self, queue: str) -> bool:
+        """Whether nothing may be granted from a queue."""
+        known = self.queues.get(queue)
+        return known is not None and known.paused
+
+    # --- sessions -----------------------------------------------------------------------
+
+    def forget_session(self, session: Session, why: str) -> None:
+        """Drops a session, and remembers for a late caller why it ended."""
+        del self.sessions[session.id]
+        self.ended_sessions[session.id] = why
+        if len(self.ended_sessions) > ENDED_SESSIONS_REMEMBERED:
+            self.ended_sessions.popitem(last=False)
+
+    def note(self, event: str, **facts: object) -> None:
+        """Has a line written to the operator's log."""
+        self.effects.notes.append((event, facts))

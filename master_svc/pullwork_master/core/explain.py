@@ -1,0 +1,182 @@
+"""Why is this task where it is? The master's own answer, in one sentence."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from pullwork_master.core.book import Book
+from pullwork_master.core.limits import AHEAD_COUNTED_MAX
+from pullwork_master.core.model import Contact, FailureKind, Session, State, Task
+
+
+class Why(IntEnum):
+    """The reason for programs; the numbers are the contract's."""
+
+    NOT_WAITING = 0
+    NO_WORKER = 1
+    ALL_BUSY = 2
+    QUEUE_PAUSED = 3
+    DELAYED = 4
+    BACKING_OFF = 5
+    IN_LINE = 6
+    QUARANTINED = 7
+    WORKERS_LEAVING = 8
+    RECONCILING = 9
+
+
+class Explanation(NamedTuple):
+    """The answer."""
+
+    sentence: str
+    why: Why
+    task: Task
+    ahead: int = 0
+
+
+def explain(book: Book, task: Task) -> Explanation:
+    """Says why a task is where it is."""
+    if task.state is State.QUEUED:
+        return _queued(book, task)
+    if task.state is State.SCHEDULED:
+        return _scheduled(book, task)
+    if task.state is State.RUNNING:
+        return _running(book, task)
+    return _ended(task)
+
+
+def _seconds(duration_ms: int) -> str:
+    return f"{max(0, duration_ms) / 1000:.1f} s"
+
+
+def _queued(book: Book, task: Task) -> Explanation:
+    queue, type_ = task.line
+    if book.paused(queue):
+        return Explanation(
+            f"Queue {queue!r} is paused; resume it to let its tasks go on.", Why.QUEUE_PAUSED, task
+        )
+    workers = [
+        each
+        for each in book.sessions.values()
+        if not each.ghost and queue in each.queues and type_ in each.types
+    ]
+    if not workers:
+        return Explanation(_no_worker(book, queue, type_), Why.NO_WORKER, task)
+    able = [each for each in workers if each.contact is Contact.CONNECTED and not each.draining]
+    if not able:
+        return Explanation(
+            f"Every worker for type {type_!r} in queue {queue!r} is draining or out of contact "
+            f"({_names(workers)}).",
+            Why.WORKERS_LEAVING,
+            task,
+        )
+    ahead = _ahead(book, task)
+    if all(len(each.held) >= each.slots for each in able):
+        slots = sum(each.slots for each in able)
+        return Explanation(
+            f"All {slots} slots of the {len(able)} workers for type {type_!r} in queue {queue!r} "
+            f"are busy; {ahead} tasks of its line are before it.",
+            Why.ALL_BUSY,
+            task,
+            ahead,
+        )
+    return Explanation(
+        f"It is in line: {ahead} tasks are before it, and {len(able)} workers serve its line.",
+        Why.IN_LINE,
+        task,
+        ahead,
+    )
+
+
+def _no_worker(book: Book, queue: str, type_: str) -> str:
+    living = [each for each in book.sessions.values() if not each.ghost]
+    knows = [each for each in living if type_ in each.types]
+    if knows:
+        queues = sorted({name for each in knows for name in each.queues})
+        return (
+            f"No connected worker for type {type_!r} serves queue {queue!r}; those that know the "
+            f"type serve {', '.join(queues)}."
+        )
+    if living:
+        return f"None of the {len(living)} connected workers knows type {type_!r}."
+    return f"No worker is connected, so none knows type {type_!r}."
+
+
+def _names(sessions: list[Session]) -> str:
+    names = sorted(each.name for each in sessions)
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+
+
+def _ahead(book: Book, task: Task) -> int:
+    """Counts the tasks of its line before it; those on disk alone only as a lower bound."""
+    line = book.lines[task.line]
+    keys = [each.key for each in line.window.tasks.values()]
+    before = sum(key < task.key for key in keys)
+    if task.seq not in line.window.tasks:
+        before = len(keys)
+    return min(before, AHEAD_COUNTED_MAX)
+
+
+def _scheduled(book: Book, task: Task) -> Explanation:
+    left = _seconds(task.ready_ms - book.now.wall_ms)
+    if task.failures:
+        message = task.failure.message if task.failure is not None else "no message"
+        return Explanation(
+            f"Attempt {task.attempt} failed ({message}); the next may start in {left}, with "
+            f"{task.failures} of {task.spec.retry.max_attempts} attempts used.",
+            Why.BACKING_OFF,
+            task,
+        )
+    return Explanation(f"It is delayed and becomes ready in {left}.", Why.DELAYED, task)
+
+
+def _running(book: Book, task: Task) -> Explanation:
+    lease = task.lease
+    assert lease is not None
+    session = book.sessions[lease.session]
+    since = _seconds(book.now.mono_ms - lease.granted_ms)
+    if session.ghost:
+        return Explanation(
+            f"It ran on worker {session.name!r} before the master's restart; the master waits for "
+            f"that worker for another {_seconds(session.suspect_until_ms - book.now.mono_ms)}.",
+            Why.RECONCILING,
+            task,
+        )
+    doubt = ""
+    if session.contact is Contact.SUSPECT:
+        left = _seconds(session.suspect_until_ms - book.now.mono_ms)
+        doubt = (
+            f"; the worker is out of contact ({session.suspect_why}), and the task goes back to "
+            f"its queue in {left} unless it returns"
+        )
+    return Explanation(
+        f"It is running on worker {session.name!r} as attempt {task.attempt} since {since}{doubt}.",
+        Why.NOT_WAITING,
+        task,
+    )
+
+
+def _ended(task: Task) -> Explanation:
+    if task.state is State.SUCCEEDED:
+        return Explanation(
+            f"It succeeded in attempt {task.attempt} on worker {task.worker!r}.",
+            Why.NOT_WAITING,
+            task,
+        )
+    if task.state is State.CANCELLED:
+        return Explanation("It was cancelled.", Why.NOT_WAITING, task)
+    failure = task.failure
+    assert failure is not None
+    if failure.kind is FailureKind.WORKER_LOST:
+        return Explanation(
+            f"It is quarantined: {task.deaths} workers or executors died with it, as many as it "
+            f"may cost; the last: {failure.message}",
+            Why.QUARANTINED,
+            task,
+        )
+    return Explanation(
+        f"It failed after {task.failures} of {task.spec.retry.max_attempts} attempts, as "
+        f"{failure.kind.name}: {failure.message}",
+        Why.NOT_WAITING,
+        task,
+    )

@@ -1,0 +1,232 @@
+"""The single writer: gathers commands, lets the core decide, commits, and only then speaks.
+
+While one commit is on the disk the next batch gathers: that is the group commit, and it
+needs no timer. The core runs on the event loop's thread; storage in a thread of its own,
+and never at the same time, so neither needs a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from pullwork_master.core.commands import Command, Request, Retry, Submit, Unpark
+from pullwork_master.core.effects import Effects, SessionEnded
+from pullwork_master.core.limits import Policy
+from pullwork_master.core.machine import Core
+from pullwork_master.core.model import Now
+from pullwork_master.core.rejections import Reason, Rejection
+from pullwork_master.storage.base import Storage, StorageFullError
+
+log = logging.getLogger("pullwork.master")
+
+# Commands in one step: bounds how long the loop is held, and what one commit can lose.
+BATCH_MAX: Final = 512
+# The engine looks at the clocks at least this often: it notices its own pauses by it.
+LOOK_EVERY_S: Final = 1.0
+# Below this much room nothing new is taken, so that what is under way can still end.
+RESERVE_BYTES: Final = 64 * 1024 * 1024
+DISK_FULL_RETRY_MS: Final = 5_000
+
+T = TypeVar("T")
+Clock = Callable[[], Now]
+Listener = Callable[[Effects], None]
+
+
+def system_clock() -> Now:
+    """Reads both clocks."""
+    return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+
+
+class Engine:
+    """Owns the core and its storage. `run` it as a task; `ask` from any coroutine."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        policy: Policy,
+        clock: Clock = system_clock,
+        reserve_bytes: int = RESERVE_BYTES,
+    ) -> None:
+        self._storage = storage
+        self._policy = policy
+        self._clock = clock
+        self._reserve_bytes = reserve_bytes
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="storage")
+        self._inbox: list[tuple[int, Command]] = []
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._calls = 0
+        self._bell = asyncio.Event()
+        self._stopping = False
+        self._listeners: list[Listener] = []
+        self.core: Core
+        self.store_id = ""
+        # How long the last commit took, and how late the loop last was, in seconds.
+        self.commit_s = 0.0
+
+    @property
+    def term(self) -> int:
+        """The master's epoch."""
+        return self.core.book.term
+
+    def listen(self, listener: Listener) -> None:
+        """Has a function called with the effects of each step, after their commit."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Opens the storage and rebuilds the core from it.
+
+        Errors: StorageError and its kinds.
+        """
+        opened = await self._in_thread(self._storage.open)
+        self.store_id = opened.store_id
+        self.core = Core(self._policy, opened, self._clock())
+        log.info(
+            "store opened",
+            extra={
+                "term": opened.term,
+                "running": len(opened.running),
+                "waiting": sum(self.core.book.waiting.values()),
+            },
+        )
+
+    async def ask(self, command: Command) -> Any:
+        """Puts a command to the core and returns its answer, once it is committed.
+
+        Errors: Rejection. A caller that is cancelled loses the answer, not the effect.
+        """
+        if self._stopping:
+            raise Rejection(Reason.SHUTTING_DOWN, "the master is stopping; try again")
+        if isinstance(command, (Submit, Retry)):
+            self._check_room()
+        self._calls += 1
+        call = self._calls
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[call] = future
+        self._inbox.append((call, command))
+        self._bell.set()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._waiting.pop(call, None)
+            if isinstance(command, Request) and command.wait_ms:
+                self.tell(Unpark(command.session, call))
+            raise
+
+    def tell(self, command: Command) -> None:
+        """Puts a command to the core without waiting for its answer."""
+        self._calls += 1
+        self._inbox.append((self._calls, command))
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Decides, commits and speaks until `stop`; raises if a commit fails."""
+        try:
+            while not (self._stopping and not self._inbox):
+                await self._rest()
+                await self._turn()
+        finally:
+            self._stopping = True
+            refusal = Rejection(Reason.SHUTTING_DOWN, "the master is stopping; try again")
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(refusal)
+            self._waiting.clear()
+
+    def stop(self) -> None:
+        """Takes no more commands; `run` returns when those that are in are decided."""
+        self._stopping = True
+        self._bell.set()
+
+    async def close(self) -> None:
+        """Releases the storage."""
+        await self._in_thread(self._storage.close)
+        self._thread.shutdown()
+
+    async def _rest(self) -> None:
+        """Sleeps until a command comes or a moment is due."""
+        if self._inbox or self.core.hungry():
+            return
+        due_ms = self.core.due_in_ms(self._clock())
+        wait_s = LOOK_EVERY_S if due_ms is None else min(LOOK_EVERY_S, due_ms / 1000)
+        try:
+            await asyncio.wait_for(self._bell.wait(), wait_s)
+        except TimeoutError:
+            return
+
+    async def _turn(self) -> None:
+        batch, self._inbox = self._inbox[:BATCH_MAX], self._inbox[BATCH_MAX:]
+        if not self._inbox:
+            self._bell.clear()
+        wants = self.core.wants(batch)
+        found = await self._in_thread(lambda: self._storage.find(wants)) if wants else None
+        effects = self.core.step(batch, self._clock(), wants, found)
+        if effects.writes:
+            try:
+                await self._commit(effects)
+            except StorageFullError as error:
+                await self._start_over(error)
+                return
+        self.core.settle()
+        self._speak(effects)
+
+    async def _commit(self, effects: Effects) -> None:
+        started = time.perf_counter()
+        writes = effects.writes
+        swept = await self._in_thread(lambda: self._storage.commit(writes))
+        self.commit_s = time.perf_counter() - started
+        if writes.sweep_before_ms:
+            self.core.swept(swept)
+
+    def _speak(self, effects: Effects) -> None:
+        for event, facts in effects.notes:
+            log.info(event, extra=facts)
+        for call, answer in effects.answers:
+            future = self._waiting.pop(call, None)
+            if future is not None and not future.done():
+                future.set_result(answer)
+        for call, rejection in effects.refusals:
+            future = self._waiting.pop(call, None)
+            if future is not None and not future.done():
+                future.set_exception(rejection)
+        for listener in self._listeners:
+            listener(effects)
+
+    async def _start_over(self, error: StorageFullError) -> None:
+        """Refuses all that waits when the disk has no room, and goes back to what is on it.
+
+        The core had already decided what could not be stored, so it is built anew. Sessions
+        are forgotten by that, as by a restart: workers register anew with what they hold.
+        """
+        log.error("the disk is full: nothing of this step was stored", extra={"why": str(error)})
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(_disk_full())
+        self._waiting.clear()
+        self._inbox.clear()
+        former = self.core
+        opened = await self._in_thread(self._storage.reload)
+        self.core = Core(self._policy, opened, self._clock())
+        self.core.follow(former)
+        ended = SessionEnded("the master's disk was full")
+        self._speak(Effects(news=[(session, ended) for session in former.book.sessions]))
+
+    def _check_room(self) -> None:
+        free_bytes = self._storage.free_bytes()
+        if free_bytes is not None and free_bytes < self._reserve_bytes:
+            raise _disk_full()
+
+    def _in_thread(self, work: Callable[[], T]) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _disk_full() -> Rejection:
+    return Rejection(
+        Reason.DISK_FULL,
+        "the disk of the master's data folder is full; nothing was stored; free some room on it",
+        retry_after_ms=DISK_FULL_RETRY_MS,
+    )

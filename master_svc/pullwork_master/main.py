@@ -1,0 +1,181 @@
+"""Starts a master and stops it politely: the one place where its parts are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import ipaddress
+import logging
+import os
+import signal
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pullwork.errors import SettingsError
+from pullwork.log import setup
+from pullwork.settings import load
+from pullwork.v1 import worker_pb2
+from pullwork_master.config import MasterSettings
+from pullwork_master.engine import Engine
+from pullwork_master.storage.base import StorageError
+from pullwork_master.storage.sqlite import SqliteStorage
+from pullwork_master.views import Views
+from pullwork_master.wire.server import ListenError, Server
+from pullwork_master.wire.views import moment
+
+log = logging.getLogger("pullwork.master")
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+class Master:
+    """A master with its storage, engine and server."""
+
+    def __init__(self, settings: MasterSettings) -> None:
+        self._settings = settings
+        policy = settings.policy()
+        self._storage = SqliteStorage(settings.data)
+        self._engine = Engine(self._storage, policy, reserve_bytes=settings.disk_reserve)
+        self._policy = policy
+        self._stop = asyncio.Event()
+
+    def ask_to_stop(self) -> None:
+        """Lets `run` return soon."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serves until asked to stop. Errors: StorageError, ListenError."""
+        settings = self._settings
+        await self._engine.start()
+        disk = Views(self._storage.reader())
+        server = Server(self._engine, self._policy, disk)
+        try:
+            port = server.bind(settings.listen)
+            host = settings.listen.rpartition(":")[0]
+            address = f"{host}:{port}"
+            writer = asyncio.create_task(self._engine.run(), name="engine")
+            await server.start(self._member(settings.advertise or address))
+            _warn_of_open_port(host, address)
+            log.info(
+                "master serves",
+                extra={"address": address, "data": str(settings.data), "term": self._engine.term},
+            )
+            # All that was made until now lives as long as the process: never look at it again.
+            gc.freeze()
+            if settings.ready_file is not None:
+                _write_ready_file(settings.ready_file, address)
+            await self._serve(writer)
+            log.info("master stops")
+            await server.stop(settings.stop_grace)
+            self._engine.stop()
+            await writer
+        finally:
+            disk.close()
+            await self._engine.close()
+
+    async def _serve(self, writer: asyncio.Task[None]) -> None:
+        """Waits for the wish to stop, or for the writer's death, which ends the process."""
+        asked = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({asked, writer}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if writer.done():
+            await writer
+
+    def _member(self, address: str) -> worker_pb2.Member:
+        return worker_pb2.Member(
+            id=self._engine.store_id,
+            name=self._settings.name,
+            role=worker_pb2.MEMBER_ROLE_MASTER,
+            address=address,
+            version=version("pullwork"),
+            joined_at=moment(time.time_ns() // 1_000_000),
+        )
+
+
+def _warn_of_open_port(host: str, address: str) -> None:
+    bare = host.strip("[]")
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(bare).is_loopback:
+            return
+    if bare == "localhost":
+        return
+    log.warning(
+        "OPEN TO THE NETWORK: whoever reaches this port may submit, read and cancel every task; "
+        "there is no authentication yet, so let only trusted machines reach it",
+        extra={"address": address},
+    )
+
+
+def _write_ready_file(path: Path, address: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.write_text(f"{address}\n")
+    draft.replace(path)
+
+
+async def _main(settings: MasterSettings) -> None:
+    master = Master(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, master.ask_to_stop)
+    await master.run()
+
+
+def run(settings: MasterSettings) -> int:
+    """Runs a master in this process until a signal stops it; returns the exit code."""
+    setup(settings.log_level, settings.log_format)
+    try:
+        asyncio.run(_main(settings))
+    except (StorageError, ListenError) as error:
+        log.error("the master can't go on: %s", error)
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+def command(
+    listen: Annotated[
+        str | None, typer.Option(help="Where to listen, host:port; port 0: any free one.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="The data folder; made if absent.")] = None,
+    name: Annotated[str | None, typer.Option(help="The master's name, for people.")] = None,
+    advertise: Annotated[
+        str | None, typer.Option(help="How others reach this master, host:port.")
+    ] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write the address here once the master serves.")
+    ] = None,
+    heartbeat: Annotated[
+        str | None, typer.Option(help="How often workers send an inventory, e.g. 5s.")
+    ] = None,
+    grace: Annotated[
+        str | None, typer.Option(help="How long leases stand after a worker's stream broke.")
+    ] = None,
+    silence_grace: Annotated[
+        str | None, typer.Option(help="How long they stand after a worker fell silent.")
+    ] = None,
+    retention: Annotated[
+        str | None, typer.Option(help="How long ended tasks are kept, e.g. 7d.")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="auto, human or json.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A settings file (TOML).")] = None,
+) -> None:
+    """Run a master: keeps tasks on disk and hands them to workers that ask.
+
+    Every setting has a PULLWORK_MASTER_ variable and a place in the file: see `pullwork config`.
+    """
+    flags = {key: value for key, value in locals().items() if key != "config"}
+    try:
+        settings = load(MasterSettings, flags, config)
+    except SettingsError as error:
+        typer.echo(f"pullwork master: {error}", err=True)
+        raise typer.Exit(EXIT_USAGE) from None
+    sys.exit(run(settings))

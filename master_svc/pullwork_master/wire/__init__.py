@@ -1,0 +1,1 @@
+"""The gRPC face: converts, asks, converts. It decides nothing."""

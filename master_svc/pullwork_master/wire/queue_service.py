@@ -1,0 +1,66 @@
+"""QueueService: what operators call about queues."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+from pullwork.v1 import queue_pb2, queue_service_pb2_grpc
+from pullwork.v1 import queue_service_pb2 as pb
+from pullwork_master.core.commands import Purged, PurgeStep, SetPaused
+from pullwork_master.core.model import Queue
+from pullwork_master.engine import Engine
+from pullwork_master.wire import fields, views
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
+    """Translates between operators and the engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def ListQueues(
+        self, request: pb.ListQueuesRequest, context: Context
+    ) -> pb.ListQueuesResponse:
+        """Shows all queues."""
+        queues = self._engine.core.book.queues
+        return pb.ListQueuesResponse(queues=[self._shown(queues[name]) for name in sorted(queues)])
+
+    async def GetQueue(self, request: pb.GetQueueRequest, context: Context) -> pb.GetQueueResponse:
+        """Shows one queue."""
+        name = fields.name(request.name, "name")
+        return pb.GetQueueResponse(queue=self._shown(self._engine.core.clients.known_queue(name)))
+
+    async def PauseQueue(
+        self, request: pb.PauseQueueRequest, context: Context
+    ) -> pb.PauseQueueResponse:
+        """Stops grants."""
+        return pb.PauseQueueResponse(queue=await self._set_paused(request.name, paused=True))
+
+    async def ResumeQueue(
+        self, request: pb.ResumeQueueRequest, context: Context
+    ) -> pb.ResumeQueueResponse:
+        """Allows grants."""
+        return pb.ResumeQueueResponse(queue=await self._set_paused(request.name, paused=False))
+
+    async def PurgeQueue(
+        self, request: pb.PurgeQueueRequest, context: Context
+    ) -> pb.PurgeQueueResponse:
+        """Cancels what waits, in steps, so that others are served in between."""
+        name = fields.name(request.name, "name")
+        cancelled, before_seq, done = 0, 0, False
+        while not done:
+            purged: Purged = await self._engine.ask(PurgeStep(name, before_seq))
+            cancelled += purged.cancelled
+            before_seq, done = purged.before_seq, purged.done
+        return pb.PurgeQueueResponse(cancelled=cancelled)
+
+    async def _set_paused(self, name: str, *, paused: bool) -> queue_pb2.Queue:
+        queue: Queue = await self._engine.ask(SetPaused(fields.name(name, "name"), paused))
+        return self._shown(queue)
+
+    def _shown(self, queue: Queue) -> queue_pb2.Queue:
+        return views.queue(queue, self._engine.core.book)

@@ -1,0 +1,106 @@
+"""The port: our four services, health, reflection and channelz on one grpc.aio server."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Final
+
+import grpc.aio
+from grpc_channelz.v1 import channelz, channelz_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from pullwork.channel import server_options
+from pullwork.v1 import (
+    master_service_pb2,
+    master_service_pb2_grpc,
+    queue_service_pb2,
+    queue_service_pb2_grpc,
+    registry_service_pb2,
+    registry_service_pb2_grpc,
+    task_service_pb2,
+    task_service_pb2_grpc,
+    worker_pb2,
+)
+from pullwork_master.core.limits import Policy
+from pullwork_master.engine import Engine
+from pullwork_master.views import Views
+from pullwork_master.wire.master_service import MasterService
+from pullwork_master.wire.queue_service import QueueService
+from pullwork_master.wire.refusals import Refusals
+from pullwork_master.wire.registry_service import Registry, RegistryService
+from pullwork_master.wire.streams import Streams
+from pullwork_master.wire.task_service import TaskService
+from pullwork_master.wire.watchers import Watchers
+
+SERVICES: Final = (
+    master_service_pb2.DESCRIPTOR.services_by_name["MasterService"].full_name,
+    task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
+    queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"].full_name,
+    registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
+)
+
+
+class ListenError(Exception):
+    """The address can't be listened on; the message names it and the remedy."""
+
+
+class Server:
+    """A master's gRPC face. `bind`, then `start`; `stop` ends streams first."""
+
+    def __init__(self, engine: Engine, policy: Policy, disk: Views) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._disk = disk
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(interceptors=[Refusals()], options=server_options())
+
+    def bind(self, listen: str) -> int:
+        """Takes the port and returns its number. Errors: ListenError."""
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise ListenError(
+                f"can't listen on {listen}: {error}; is another master running there? "
+                "Stop it, or choose another address with --listen"
+            ) from error
+        if not port:
+            raise ListenError(f"can't listen on {listen}; choose another address with --listen")
+        return port
+
+    async def start(self, master: worker_pb2.Member) -> None:
+        """Adds the services, which tell `master` to whoever asks, and serves."""
+        engine, policy, server = self._engine, self._policy, self._server
+        streams = Streams()
+        watchers = Watchers(engine.core.book.next_revision - 1)
+        registry = Registry(engine, master)
+        for listener in (streams.tell, watchers.tell, registry.tell):
+            engine.listen(listener)
+        master_service_pb2_grpc.add_MasterServiceServicer_to_server(
+            MasterService(engine, policy, streams, [master]), server
+        )
+        task_service_pb2_grpc.add_TaskServiceServicer_to_server(
+            TaskService(engine, policy, self._disk, watchers), server
+        )
+        queue_service_pb2_grpc.add_QueueServiceServicer_to_server(QueueService(engine), server)
+        registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(
+            RegistryService(engine, registry), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        channelz.add_channelz_servicer(server)
+        reflected = (
+            *SERVICES,
+            health.SERVICE_NAME,
+            channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name,
+            reflection.SERVICE_NAME,
+        )
+        reflection.enable_server_reflection(reflected, server)
+        await server.start()
+        for service in ("", *SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        """Says that it no longer serves, lets calls under way end for a while, and closes."""
+        with contextlib.suppress(Exception):
+            await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)

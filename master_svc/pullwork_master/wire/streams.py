@@ -1,0 +1,90 @@
+"""The open TaskIncoming streams: one mailbox of bounded size for each worker's news.
+
+`context.write` gives no backpressure, so news is put together while it waits: one set of
+available types, one set of revoked leases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from pullwork_master.core.effects import Available, DrainAsked, Effects, Revoked, SessionEnded
+
+
+@dataclass(slots=True)
+class News:
+    """What a worker is to hear next."""
+
+    available: tuple[str, ...] = ()
+    # Reason → tokens.
+    revoked: dict[str, list[str]] = field(default_factory=dict)
+    drain: bool = False
+    ended: str | None = None
+    replaced: bool = False
+
+
+class Mailbox:
+    """News for one stream."""
+
+    def __init__(self) -> None:
+        self._news = News()
+        self._bell = asyncio.Event()
+
+    def put(self, news: Available | Revoked | DrainAsked | SessionEnded) -> None:
+        """Adds to what waits."""
+        waiting = self._news
+        if isinstance(news, Available):
+            waiting.available = news.types
+        elif isinstance(news, Revoked):
+            waiting.revoked.setdefault(news.reason, []).extend(news.tokens)
+        elif isinstance(news, DrainAsked):
+            waiting.drain = True
+        else:
+            waiting.ended = news.reason
+        self._bell.set()
+
+    def replace(self) -> None:
+        """Ends the stream because another of the same session took its place."""
+        self._news.replaced = True
+        self._bell.set()
+
+    async def take(self, wait_s: float) -> News | None:
+        """Waits for news and takes all of it; None: none came in time."""
+        try:
+            await asyncio.wait_for(self._bell.wait(), wait_s)
+        except TimeoutError:
+            return None
+        self._bell.clear()
+        news, self._news = self._news, News()
+        return news
+
+
+class Streams:
+    """The mailbox of each session that has a stream open."""
+
+    def __init__(self) -> None:
+        self._boxes: dict[str, Mailbox] = {}
+
+    def open(self, session_id: str) -> Mailbox:
+        """Gives a session's new stream its mailbox, and ends its former stream."""
+        former = self._boxes.get(session_id)
+        if former is not None:
+            former.replace()
+        box = self._boxes[session_id] = Mailbox()
+        return box
+
+    def close(self, session_id: str, box: Mailbox) -> None:
+        """Forgets a stream, unless another has taken its place."""
+        if self._boxes.get(session_id) is box:
+            del self._boxes[session_id]
+
+    def tell(self, effects: Effects) -> None:
+        """Leaves a committed step's news in the mailboxes."""
+        for session_id, news in effects.news:
+            box = self._boxes.get(session_id)
+            if box is not None:
+                box.put(news)
+
+    def __len__(self) -> int:
+        return len(self._boxes)

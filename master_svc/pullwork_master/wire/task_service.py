@@ -1,0 +1,221 @@
+"""TaskService: what clients call."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc.aio
+
+from pullwork.v1 import task_pb2, task_service_pb2_grpc
+from pullwork.v1 import task_service_pb2 as pb
+from pullwork_master.core import limits
+from pullwork_master.core.commands import Cancel, Chosen, Explain, Filter, Receipt, Retry
+from pullwork_master.core.explain import Explanation
+from pullwork_master.core.limits import Policy
+from pullwork_master.core.model import State
+from pullwork_master.core.rejections import Reason, Rejection
+from pullwork_master.engine import Engine
+from pullwork_master.views import Views
+from pullwork_master.wire import fields, specs, views
+from pullwork_master.wire.watch import watch
+from pullwork_master.wire.watchers import Watcher, Watchers
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+CANCELLABLE = (State.SCHEDULED, State.QUEUED, State.RUNNING)
+RETRYABLE = (State.FAILED, State.CANCELLED)
+
+
+class TaskService(task_service_pb2_grpc.TaskServiceServicer):
+    """Translates between clients, the engine and the disk."""
+
+    def __init__(self, engine: Engine, policy: Policy, disk: Views, watchers: Watchers) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._disk = disk
+        self._watchers = watchers
+
+    async def SubmitTasks(
+        self, request: pb.SubmitTasksRequest, context: Context
+    ) -> pb.SubmitTasksResponse:
+        """Stores tasks, all or none."""
+        fields.count(len(request.tasks), "tasks", 1, limits.SUBMIT_TASKS_MAX)
+        command = specs.submission(request.tasks, self._policy, "tasks")
+        receipts: tuple[Receipt, ...] = await self._engine.ask(command)
+        return pb.SubmitTasksResponse(
+            receipts=[pb.Receipt(task_id=task_id, duplicate=dup) for task_id, dup in receipts]
+        )
+
+    async def RunTask(self, request: pb.RunTaskRequest, context: Context) -> pb.RunTaskResponse:
+        """Submits a task, or finds it, and waits for its end."""
+        if not request.HasField("task"):
+            fields.refuse("task", "is required")
+        command = specs.submission([request.task], self._policy, "task")
+        task_id = command.tasks[0].spec.id
+        watcher = self._watchers.add(Watcher(task_ids=[task_id]))
+        try:
+            (receipt,) = await self._engine.ask(command)
+            if receipt.task_id != task_id:
+                self._watchers.remove(watcher)
+                watcher = self._watchers.add(Watcher(task_ids=[receipt.task_id]))
+            if receipt.duplicate:
+                kept = await self._disk.get(receipt.task_id)
+                if kept is not None and kept.state.ended:
+                    return pb.RunTaskResponse(task=views.task(kept))
+            ended = await watcher.take()
+            return pb.RunTaskResponse(task=ended[-1])
+        finally:
+            self._watchers.remove(watcher)
+
+    async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:
+        """Shows one task, whole."""
+        task_id = fields.task_id(request.task_id, "task_id")
+        kept = await self._disk.get(task_id)
+        if kept is None:
+            raise Rejection(
+                Reason.TASK_NOT_FOUND,
+                f"no task has the id {task_id}; perhaps its retention ended",
+                task_id=task_id,
+            )
+        shown = views.task(kept, payload=True)
+        return pb.GetTaskResponse(task=views.with_progress(shown, self._engine.core.book))
+
+    async def ListTasks(
+        self, request: pb.ListTasksRequest, context: Context
+    ) -> pb.ListTasksResponse:
+        """Shows a page of tasks, newest first."""
+        chosen = _filter(request.filter, "filter")
+        size = fields.number(request.page_size, "page_size", 0, limits.PAGE_SIZE_MAX)
+        size = size or limits.PAGE_SIZE_DEFAULT
+        before_seq = _read_page_token(request.page_token, chosen)
+        found = await self._disk.list(chosen, before_seq, size + 1)
+        book = self._engine.core.book
+        token = _page_token(found[size - 1].seq, chosen) if len(found) > size else ""
+        return pb.ListTasksResponse(
+            tasks=[
+                views.with_progress(views.task(each, result=False), book) for each in found[:size]
+            ],
+            next_page_token=token,
+        )
+
+    async def WatchTasks(
+        self, request: pb.WatchTasksRequest, context: Context
+    ) -> AsyncIterator[pb.WatchTasksResponse]:
+        """Streams what becomes of tasks."""
+        if [bool(request.task_ids), bool(request.owner), bool(request.queue)].count(True) != 1:
+            fields.refuse("task_ids", "or owner or queue must be set, exactly one of them")
+        fields.count(len(request.task_ids), "task_ids", 0, limits.IDS_MAX)
+        watcher = Watcher(
+            task_ids=[fields.task_id(each, "task_ids") for each in request.task_ids],
+            owner=fields.text(request.owner, "owner", limits.NAME_CHARS_MAX),
+            queue=fields.name(request.queue, "queue") if request.queue else "",
+            every_change=request.every_change,
+        )
+        revision = self._read_cursor(request.cursor)
+        self._watchers.add(watcher)
+        try:
+            async for message in watch(
+                watcher, self._watchers, self._disk, self._engine.store_id, revision
+            ):
+                yield message
+        finally:
+            self._watchers.remove(watcher)
+
+    def _read_cursor(self, cursor: str) -> int | None:
+        if not cursor:
+            return None
+        store, _, revision = cursor.rpartition("-")
+        if not revision.isdecimal() or len(revision) > 18:
+            fields.refuse("cursor", f"is {cursor[:64]!r}, which is no cursor of WatchTasks")
+        if store != self._engine.store_id:
+            fields.refuse("cursor", "is of another master's data folder; start without one")
+        if int(revision) > self._watchers.revision:
+            fields.refuse("cursor", "lies in the future of this data folder; start without one")
+        return int(revision)
+
+    async def CancelTasks(
+        self, request: pb.CancelTasksRequest, context: Context
+    ) -> pb.CancelTasksResponse:
+        """Ends tasks that wait or run."""
+        by_filter = request.HasField("filter")
+        command = Cancel(
+            task_ids=_ids(request.task_ids, by_filter=by_filter),
+            filter=_filter(request.filter, "filter", CANCELLABLE) if by_filter else None,
+            skip_ended=request.skip_ended,
+        )
+        chosen: Chosen = await self._engine.ask(command)
+        return pb.CancelTasksResponse(task_ids=chosen.task_ids, more=chosen.more)
+
+    async def RetryTasks(
+        self, request: pb.RetryTasksRequest, context: Context
+    ) -> pb.RetryTasksResponse:
+        """Puts ended tasks back into their queues."""
+        by_filter = request.HasField("filter")
+        command = Retry(
+            task_ids=_ids(request.task_ids, by_filter=by_filter),
+            filter=_filter(request.filter, "filter", RETRYABLE) if by_filter else None,
+        )
+        chosen: Chosen = await self._engine.ask(command)
+        return pb.RetryTasksResponse(task_ids=chosen.task_ids, more=chosen.more)
+
+    async def ExplainTask(
+        self, request: pb.ExplainTaskRequest, context: Context
+    ) -> pb.ExplainTaskResponse:
+        """Says why a task is where it is."""
+        task_id = fields.task_id(request.task_id, "task_id")
+        told: Explanation = await self._engine.ask(Explain(task_id))
+        shown = views.task(told.task, result=False)
+        return pb.ExplainTaskResponse(
+            sentence=told.sentence,
+            reason=int(told.why),  # type: ignore[arg-type]
+            task=views.with_progress(shown, self._engine.core.book),
+            ahead=told.ahead,
+        )
+
+
+def _ids(listed: Sequence[str], *, by_filter: bool) -> tuple[str, ...]:
+    if by_filter == bool(listed):
+        fields.refuse("task_ids", "or filter must be set, exactly one of them")
+    fields.count(len(listed), "task_ids", 0, limits.IDS_MAX)
+    return tuple(fields.task_id(each, f"task_ids[{i}]") for i, each in enumerate(listed))
+
+
+def _filter(
+    shown: task_pb2.TaskFilter, where: str, possible: tuple[State, ...] = tuple(State)
+) -> Filter:
+    for state in shown.states:
+        if int(state) not in possible:
+            names = ", ".join(each.name for each in possible)
+            fields.refuse(f"{where}.states", f"holds {state}; here it may hold {names}")
+    return Filter(
+        queue=fields.name(shown.queue, f"{where}.queue") if shown.queue else "",
+        type=fields.name(shown.type, f"{where}.type") if shown.type else "",
+        owner=fields.text(shown.owner, f"{where}.owner", limits.NAME_CHARS_MAX),
+        states=tuple(sorted({State(state) for state in shown.states})),
+    )
+
+
+def _mark(chosen: Filter) -> int:
+    """Returns a mark of a query, so that its page tokens are not taken for another's."""
+    return zlib.crc32(repr(chosen).encode())
+
+
+def _page_token(before_seq: int, chosen: Filter) -> str:
+    return base64.urlsafe_b64encode(f"{before_seq}.{_mark(chosen)}".encode()).decode()
+
+
+def _read_page_token(token: str, chosen: Filter) -> int:
+    if not token:
+        return 0
+    try:
+        before_seq, mark = base64.urlsafe_b64decode(token).decode("ascii").split(".")
+        known = int(before_seq), int(mark)
+    except (ValueError, binascii.Error):
+        fields.refuse("page_token", "is no page token of ListTasks")
+    if known[1] != _mark(chosen):
+        fields.refuse("page_token", "is of another query; keep the filter, or start without one")
+    return known[0]

@@ -1,0 +1,202 @@
+"""From what the core keeps to what the contract shows."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from pullwork.v1 import queue_pb2, task_pb2, worker_pb2
+from pullwork_master.core.book import Book
+from pullwork_master.core.model import Attempt, Contact, Failure, Grant, Queue, Session, Spec, Task
+
+
+def moment(ms: int) -> Timestamp:
+    """Makes a timestamp of milliseconds since 1970."""
+    return Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
+
+
+def duration(ms: int) -> Duration:
+    """Makes a duration of milliseconds, zero or more."""
+    return Duration(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
+
+
+def ticket(grant: Grant) -> worker_pb2.Ticket:
+    """Shows a worker what it got."""
+    spec = grant.spec
+    made = worker_pb2.Ticket(
+        lease_token=grant.token,
+        task_id=spec.id,
+        attempt=grant.attempt,
+        type=spec.type,
+        payload=spec.payload,
+        content_type=spec.content_type,
+        owner=spec.owner,
+        queue=spec.queue,
+        checkpoint=grant.checkpoint,
+    )
+    if spec.headers:
+        made.headers.update(spec.headers)
+    if spec.execution_timeout_ms:
+        made.execution_timeout.CopyFrom(duration(spec.execution_timeout_ms))
+    if spec.progress_timeout_ms:
+        made.progress_timeout.CopyFrom(duration(spec.progress_timeout_ms))
+    return made
+
+
+def failure(kept: Failure) -> task_pb2.Failure:
+    """Shows why an attempt did not succeed."""
+    return task_pb2.Failure(
+        kind=task_pb2.FailureKind.Name(kept.kind),  # type: ignore[arg-type]
+        type=kept.type,
+        message=kept.message,
+        details=kept.details,
+        retryable=kept.retryable,
+    )
+
+
+def attempt(kept: Attempt) -> task_pb2.Attempt:
+    """Shows one line of a task's story."""
+    return task_pb2.Attempt(
+        number=kept.number,
+        worker=kept.worker,
+        session_id=kept.session,
+        started_at=moment(kept.started_ms),
+        ended_at=moment(kept.ended_ms),
+        end=int(kept.end),  # type: ignore[arg-type]
+        failure=None if kept.failure is None else failure(kept.failure),
+    )
+
+
+def spec(kept: Spec, *, payload: bool) -> task_pb2.TaskSpec:
+    """Shows what was submitted, with defaults filled in."""
+    policy = kept.retry
+    made = task_pb2.TaskSpec(
+        task_id=kept.id,
+        queue=kept.queue,
+        type=kept.type,
+        payload=kept.payload if payload else b"",
+        content_type=kept.content_type,
+        headers=dict(kept.headers),
+        priority=kept.priority,
+        retry=task_pb2.RetryPolicy(
+            max_attempts=policy.max_attempts,
+            initial_backoff=duration(policy.initial_ms),
+            max_backoff=duration(policy.max_ms),
+            multiplier=policy.multiplier,
+        ),
+        max_worker_deaths=kept.max_worker_deaths,
+        owner=kept.owner,
+        retention=duration(kept.retention_ms),
+        unique_key=kept.unique_key,
+    )
+    if kept.not_before_ms:
+        made.not_before.CopyFrom(moment(kept.not_before_ms))
+    if kept.execution_timeout_ms:
+        made.execution_timeout.CopyFrom(duration(kept.execution_timeout_ms))
+    if kept.progress_timeout_ms:
+        made.progress_timeout.CopyFrom(duration(kept.progress_timeout_ms))
+    return made
+
+
+def task(kept: Task, *, payload: bool = False, result: bool = True) -> task_pb2.Task:
+    """Shows a task; lists leave out payload and result, watches the payload."""
+    made = task_pb2.Task(
+        spec=spec(kept.spec, payload=payload),
+        state=int(kept.state),  # type: ignore[arg-type]
+        attempt=kept.attempt,
+        failures=kept.failures,
+        worker_deaths=kept.deaths,
+        created_at=moment(kept.created_ms),
+        worker=kept.worker,
+        session_id=kept.session,
+        attempts=[attempt(each) for each in kept.history],
+        revision=kept.revision,
+    )
+    if kept.ready_ms:
+        made.ready_at.CopyFrom(moment(kept.ready_ms))
+    if kept.started_ms:
+        made.started_at.CopyFrom(moment(kept.started_ms))
+    if kept.ended_ms:
+        made.ended_at.CopyFrom(moment(kept.ended_ms))
+        made.expires_at.CopyFrom(moment(kept.expires_ms))
+    if kept.failure is not None:
+        made.failure.CopyFrom(failure(kept.failure))
+    if result and kept.result is not None:
+        made.result.data = kept.result
+        made.result.content_type = kept.result_content_type
+    return made
+
+
+def with_progress(shown: task_pb2.Task, book: Book) -> task_pb2.Task:
+    """Adds what only the core knows of a running attempt, for it never touches the disk."""
+    seq = book.ids.get(shown.spec.task_id)
+    lease = None if seq is None else book.tasks[seq].lease
+    if lease is not None and shown.state == task_pb2.TASK_STATE_RUNNING:
+        shown.progress.fraction = lease.fraction
+        shown.progress.message = lease.message
+        shown.session_id = lease.session
+    return shown
+
+
+def worker(kept: Session, book: Book) -> worker_pb2.Worker:
+    """Shows a session."""
+    return worker_pb2.Worker(
+        session_id=kept.id,
+        name=kept.name,
+        boot_id=kept.boot_id,
+        queues=kept.queues,
+        task_types=kept.types,
+        slots=kept.slots,
+        look_ahead_max=kept.look_ahead_max,
+        labels=dict(kept.labels),
+        version=kept.version,
+        state=int(kept.contact),  # type: ignore[arg-type]
+        draining=kept.draining,
+        held=len(kept.held),
+        load=worker_pb2.Load(
+            cpu=kept.load.cpu, memory=kept.load.memory, slots_busy=kept.load.slots_busy
+        ),
+        registered_at=moment(kept.registered_ms),
+        silent_for=duration(max(0, book.now.mono_ms - kept.last_seen_ms)),
+        listening=kept.stream != 0,
+        parked=kept.parked is not None,
+    )
+
+
+def member(kept: Session) -> worker_pb2.Member:
+    """Shows a worker as a node of the cluster."""
+    return worker_pb2.Member(
+        id=kept.id,
+        name=kept.name,
+        role=worker_pb2.MEMBER_ROLE_WORKER,
+        task_types=kept.types,
+        version=kept.version,
+        joined_at=moment(kept.registered_ms),
+    )
+
+
+def queue(kept: Queue, book: Book) -> queue_pb2.Queue:
+    """Shows a queue and its lines."""
+    lines = sorted(book.lines_of(kept.name), key=lambda line: line.type)
+    serving = [
+        each
+        for each in book.sessions.values()
+        if each.contact is Contact.CONNECTED and kept.name in each.queues
+    ]
+    return queue_pb2.Queue(
+        name=kept.name,
+        paused=kept.paused,
+        waiting=sum(line.queued for line in lines),
+        scheduled=sum(line.scheduled for line in lines),
+        running=sum(line.running for line in lines),
+        lines=[
+            queue_pb2.Line(
+                type=line.type,
+                waiting=line.queued,
+                running=line.running,
+                workers=sum(line.type in each.types for each in serving),
+            )
+            for line in lines
+        ],
+        created_at=moment(kept.created_ms),
+    )
