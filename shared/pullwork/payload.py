@@ -34,11 +34,14 @@ PROTOBUF: Final = "application/x-protobuf"
 _JSON_NAMES: Final = frozenset({"", JSON, "text/json"})
 _PROTOBUF_NAMES: Final = frozenset({PROTOBUF, "application/protobuf"})
 
-# JSON has no NaN, so arguments refuse it by name; a result is not thrown away for it.
-_ARGUMENTS: Final = ConfigDict(
-    extra="forbid", strict=True, val_json_bytes="base64", allow_inf_nan=False
+_RESULT: Final = ConfigDict(
+    extra="forbid",
+    val_json_bytes="base64",
+    ser_json_bytes="base64",
+    ser_json_inf_nan="strings",
 )
-_RESULT: Final = ConfigDict(extra="forbid", val_json_bytes="base64")
+# JSON has no NaN, so arguments refuse it by name; a result is not thrown away for it.
+_ARGUMENTS: Final = ConfigDict(**_RESULT, strict=True, allow_inf_nan=False)
 _ERRORS_SHOWN_MAX: Final = 5
 _SHOWN_MAX: Final = 80
 
