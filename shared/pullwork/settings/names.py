@@ -16,6 +16,8 @@ from pullwork.settings.section import PREFIX, Section
 
 GROUP: Final = "pullwork.settings"
 CONFIG_VARIABLE: Final = "PULLWORK_CONFIG"
+# The command line's own; no settings of a section.
+_OTHER_VARIABLES: Final = frozenset({CONFIG_VARIABLE, "PULLWORK_TRACEBACK"})
 
 # A Kubernetes Service or a linked container called `pullwork…` puts these into every
 # environment beside it; they are not ours to refuse.
@@ -67,7 +69,7 @@ class Known:
     def unknown_variables(self, environ: Mapping[str, str]) -> list[str]:
         """Returns a sentence for each `PULLWORK_` variable that no section has."""
         given = sorted(name for name in environ if name.startswith(PREFIX))
-        allowed = {CONFIG_VARIABLE}
+        allowed = set(_OTHER_VARIABLES)
         for section in self._loaded.values():
             allowed.update(_variables(section))
         rest = [name for name in given if name not in allowed and not _foreign(name)]
@@ -77,7 +79,7 @@ class Known:
             allowed.update(_variables(section))
         broken = [f"{PREFIX}{name.upper()}_" for name in self.names() if self.get(name) is None]
         return [
-            f"{name} is no variable of Pullwork{near(name, allowed)}; unset it, or see "
+            f"{name} is no variable of Pullwork{_near_variable(name, allowed)}; unset it, or see "
             f"`pullwork config` for all names"
             for name in rest
             if name not in allowed and not name.startswith(tuple(broken))
@@ -114,6 +116,12 @@ def near(name: str, candidates: Mapping[str, object] | set[str] | list[str]) -> 
     """Returns ` (did you mean X?)`, or nothing when no candidate is like the name."""
     matches = get_close_matches(name, list(candidates), n=1, cutoff=0.6)
     return f" (did you mean {matches[0]}?)" if matches else ""
+
+
+def _near_variable(name: str, candidates: set[str]) -> str:
+    # Without what all of them begin with: it would make them all alike.
+    found = near(name[len(PREFIX) :], {it[len(PREFIX) :] for it in candidates})
+    return found.replace("mean ", f"mean {PREFIX}")
 
 
 def _variables(section: type[Section] | None) -> set[str]:

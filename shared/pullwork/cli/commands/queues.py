@@ -1,0 +1,90 @@
+"""`queues`: list, pause, resume and purge the lines that tasks wait in."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pullwork.cli.complete import complete_queue
+from pullwork.cli.connect import with_client
+from pullwork.cli.options import Address, AsJson, Config, Yes
+
+Name = Annotated[
+    str, typer.Argument(metavar="QUEUE", help="Its name.", autocompletion=complete_queue)
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the group of commands to the root."""
+    group = typer.Typer(no_args_is_help=False)
+    group.callback(invoke_without_command=True)(queues)
+    group.command("list")(list_queues)
+    group.command("pause")(pause)
+    group.command("resume")(resume)
+    group.command("purge")(purge)
+    app.add_typer(group, name="queues", rich_help_panel="The cluster")
+
+
+def queues(
+    ctx: typer.Context, address: Address = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """List queues (the default), or pause, resume or purge one."""
+    if ctx.invoked_subcommand is None:
+        list_queues(address, config, as_json)
+
+
+def list_queues(address: Address = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the queues, with what waits and runs in each by type."""
+    found = with_client(address, config, lambda client: client.queues.list())
+    from pullwork.cli.documents import print_document
+    from pullwork.cli.tables import print_queues
+
+    if as_json:
+        print_document(found)
+    else:
+        print_queues(found)
+
+
+def pause(
+    queue: Name, address: Address = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Give out nothing from a queue; what runs goes on, submissions are taken."""
+    found = with_client(address, config, lambda client: client.queues.pause(queue))
+    _say(found, f"{queue} is paused: {found.waiting} wait, {found.running} still run", as_json)
+
+
+def resume(
+    queue: Name, address: Address = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Let a paused queue go on."""
+    found = with_client(address, config, lambda client: client.queues.resume(queue))
+    _say(found, f"{queue} goes on: {found.waiting} wait, {found.running} run", as_json)
+
+
+def purge(
+    queue: Name,
+    yes: Yes = False,
+    address: Address = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel every task that waits in a queue; what runs goes on."""
+    from pullwork.errors import InvalidFieldError
+
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InvalidFieldError("purge asks first, but nobody is at a terminal: add --yes")
+        typer.confirm(f"Cancel every task that waits in {queue}?", abort=True, err=True)
+    count = with_client(address, config, lambda client: client.queues.purge(queue))
+    _say({"cancelled": count}, f"{count} task{'s' * (count != 1)} cancelled", as_json)
+
+
+def _say(document: object, words: str, as_json: bool) -> None:
+    from pullwork.cli.documents import print_document
+
+    if as_json:
+        print_document(document)
+    else:
+        print(words)

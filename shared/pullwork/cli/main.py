@@ -1,0 +1,70 @@
+"""The program `pullwork`: puts the commands together and runs one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+
+from pullwork.cli.commands import change, config, follow, look, nodes, queues, submit, version
+from pullwork.cli.exits import ExitCode
+from pullwork.cli.group import RootGroup, add_placeholders, service_entries
+
+_HELP = """Durable distributed work: one master keeps tasks, workers pull them.
+
+Execution is at least once; acceptance of a result is exactly once."""
+
+
+def make_app() -> typer.Typer:
+    """Returns the whole command line."""
+    app = typer.Typer(
+        cls=RootGroup,
+        help=_HELP,
+        epilog=exit_codes_text(),
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(root)
+    add_placeholders(app, service_entries())
+    tasks: dict[str, Callable[..., None]] = {
+        "submit": submit.submit,
+        "run": submit.run,
+        "get": look.get,
+        "list": look.list_tasks,
+        "explain": look.explain,
+        "watch": follow.watch,
+        "wait": follow.wait,
+        "cancel": change.cancel,
+        "retry": change.retry,
+    }
+    for name, function in tasks.items():
+        app.command(name, rich_help_panel="Tasks")(function)
+    queues.add_to(app)
+    cluster: dict[str, Callable[..., None]] = {
+        "workers": nodes.workers,
+        "members": nodes.members,
+        "drain": nodes.drain,
+        "evict": nodes.evict,
+    }
+    for name, function in cluster.items():
+        app.command(name, rich_help_panel="The cluster")(function)
+    app.command("config", rich_help_panel="This program")(config.config)
+    app.command("version", rich_help_panel="This program")(version.version)
+    return app
+
+
+def root() -> None:
+    """Does nothing: each command has its own options."""
+
+
+def exit_codes_text() -> str:
+    """Returns the exit codes in words, for `--help`."""
+    codes = "; ".join(f"{code.value} {code.meaning}" for code in ExitCode)
+    return f"Exit codes: {codes}."
+
+
+def main() -> None:
+    """Runs the program."""
+    make_app()(prog_name="pullwork")
