@@ -91,8 +91,13 @@ def _timeout(spec: task_pb2.TaskSpec, field: str, where: str) -> int:
 
 
 def _digest(spec: task_pb2.TaskSpec) -> bytes:
-    """Returns a digest of all that was submitted; maps are put in order first."""
+    """Returns a digest of all that was submitted save the owner; maps are put in order first.
+
+    A program that was started anew may submit under another owner what it submitted before.
+    """
+    owner, spec.owner = spec.owner, ""
     wire = spec.SerializeToString(deterministic=True)
+    spec.owner = owner
     return hashlib.blake2b(wire, digest_size=16).digest()
 
 
