@@ -41,7 +41,8 @@ PUT_QUEUE = """INSERT INTO queues (name, created_ms, paused) VALUES (?, ?, ?)
 RAISE_COUNTERS = "UPDATE meta SET last_seq = ?, last_revision = ?"
 
 # What retention ends next, and what watchers must know of it.
-DUE = """SELECT t.seq, t.revision, t.queue, t.owner FROM tasks t INDEXED BY tasks_expiring
+DUE = """SELECT t.seq, coalesce(t.revision, 0), t.queue, t.owner
+    FROM tasks t INDEXED BY tasks_expiring
     WHERE t.expires_ms <= ? AND t.state >= 4
     ORDER BY t.expires_ms, t.seq LIMIT ?"""
 DELETE_TASK = "DELETE FROM tasks WHERE seq = ?"

@@ -1,0 +1,172 @@
+"""The engines can't be told apart: the same commits give the same views, whatever they are."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from storage_bench import Bench, a_queue, id_of, plain, plain_all, plain_found
+from storage_engines import memory, sqlite
+from storage_strategies import change, meeting_changes, meeting_specs, named
+
+from pullwork_master.core.commands import Filter
+from pullwork_master.core.effects import (
+    Opened,
+    PageWanted,
+    SchedulePageWanted,
+    Search,
+    Wants,
+    Writes,
+)
+from pullwork_master.core.model import Spec, State, Task
+from pullwork_master.storage.base import Reader
+
+Changed = dict[str, Any]
+chosen_filters = st.builds(
+    Filter,
+    queue=st.sampled_from(["", "a", "b"]),
+    type=st.sampled_from(["", "t"]),
+    owner=st.sampled_from(["", "x"]),
+    states=st.lists(st.sampled_from(State), max_size=4, unique=True).map(tuple),
+)
+limits = st.integers(1, 6)
+seq_bounds = st.integers(0, 30)
+
+
+class Agreement(RuleBasedStateMachine):
+    """Does the same to both engines and compares all that can be seen of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        folder = Path(self._folder.name)
+        self.benches = [Bench(memory(folder)), Bench(sqlite(folder))]
+        self.readers = [bench.reader() for bench in self.benches]
+        self.tasks: dict[int, Task] = {}
+        self.seq = self.revision = 0
+
+    def teardown(self) -> None:
+        for bench in self.benches:
+            bench.close()
+        self._folder.cleanup()
+
+    @rule(
+        new=st.lists(st.tuples(meeting_specs, meeting_changes), max_size=4),
+        changed=st.lists(st.tuples(st.integers(0, 50), meeting_changes), max_size=4),
+        queue=st.none() | st.builds(a_queue, st.sampled_from("ab"), paused=st.booleans()),
+        sweep=st.tuples(st.integers(0, 6), st.integers(1, 3)),
+    )
+    def commit(
+        self,
+        new: list[tuple[Spec, Changed]],
+        changed: list[tuple[int, Changed]],
+        queue: Any,
+        sweep: tuple[int, int],
+    ) -> None:
+        writes = Writes(sweep_before_ms=sweep[0], sweep_tasks=sweep[1])
+        for spec, fields in new:
+            self.seq += 1
+            task = Task(self.seq, named(spec, self.seq), State.QUEUED, 5)
+            self._change(task, fields)
+            writes.inserted[task.seq] = self.tasks[task.seq] = task
+        for seq, fields in changed:
+            if seq in self.tasks:
+                self._change(self.tasks[seq], fields)
+                writes.updated[seq] = self.tasks[seq]
+        if queue is not None:
+            writes.queues[queue.name] = queue
+        swept = [bench.storage.commit(writes) for bench in self.benches]
+        assert swept[0] == swept[1]
+
+    @rule()
+    def restart(self) -> None:
+        for bench in self.benches:
+            bench.restart()
+        self.readers = [bench.reader() for bench in self.benches]
+        self._compare_opened([bench.opened for bench in self.benches])
+
+    @rule(
+        seqs=st.lists(st.integers(1, 30), max_size=5),
+        searches=st.lists(st.builds(Search, chosen_filters, limits, seq_bounds), max_size=3),
+        page=st.none() | st.tuples(st.integers(-1, 1), seq_bounds),
+        scheduled=st.none() | st.tuples(st.integers(0, 3), seq_bounds),
+        limit=limits,
+    )
+    def find(
+        self,
+        seqs: list[int],
+        searches: list[Search],
+        page: tuple[int, int] | None,
+        scheduled: tuple[int, int] | None,
+        limit: int,
+    ) -> None:
+        wants = Wants(
+            known_ids=[id_of(seq) for seq in seqs],
+            ids=[id_of(seq + 1) for seq in seqs],
+            seqs=seqs,
+            unique_keys=[("a", "k"), ("b", "l"), ("a", "")],
+            searches=searches,
+            pages=[PageWanted("a", "t", page, limit), PageWanted("b", "u", None, limit)],
+            schedule_page=SchedulePageWanted(scheduled, limit),
+        )
+        found = [plain_found(bench.storage.find(wants)) for bench in self.benches]
+        assert found[0] == found[1]
+
+    @rule(
+        chosen=chosen_filters,
+        limit=limits,
+        bound=seq_bounds,
+        revision=st.integers(0, 60),
+        owner=st.sampled_from(["", "x", "y"]),
+        queue=st.sampled_from(["", "a"]),
+    )
+    def view(
+        self, chosen: Filter, limit: int, bound: int, revision: int, owner: str, queue: str
+    ) -> None:
+        def seen(reader: Reader) -> Any:
+            ends = reader.ends_after(revision, owner, queue, limit)
+            task = reader.get(id_of(bound))
+            many = reader.get_many([id_of(bound), id_of(bound + 1)])
+            return (
+                plain(task) if task else None,
+                sorted(plain_all(many), key=lambda facts: int(facts["seq"])),
+                plain_all(reader.list(chosen, bound, limit)),
+                (plain_all(ends.tasks), ends.revision, ends.more),
+                reader.swept_revision(owner, queue),
+                reader.last_revision(),
+            )
+
+        views = [seen(reader) for reader in self.readers]
+        assert views[0] == views[1]
+
+    @invariant()
+    def the_same_start_would_follow(self) -> None:
+        self._compare_opened([bench.storage.reload() for bench in self.benches])
+
+    def _change(self, task: Task, fields: Changed) -> None:
+        if fields["state"].ended:
+            self.revision += 1
+        change(task, fields, self.revision)
+
+    def _compare_opened(self, both: list[Opened]) -> None:
+        seen = [
+            (
+                opened.term,
+                opened.next_seq,
+                opened.next_revision,
+                opened.queues,
+                opened.counts,
+                plain_all(opened.running),
+            )
+            for opened in both
+        ]
+        assert seen[0] == seen[1]
+        assert seen[0][1:3] == (self.seq + 1, self.revision + 1)
+
+
+Agreement.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestTheEnginesAgree = Agreement.TestCase
