@@ -1,0 +1,97 @@
+"""The worker's settings: section `worker` of the file, `PULLWORK_WORKER_*`, and flags."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from pullwork.log import Format, Level
+from pullwork.settings import DefaultText, Duration, MasterAddress, Section, Size
+
+NAME_CHARS_MAX = 128
+
+
+def default_slots() -> int:
+    """Returns how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_name() -> str:
+    """Returns host and process: a name for people."""
+    return f"{socket.gethostname()}-{os.getpid()}"[-NAME_CHARS_MAX:]
+
+
+class WorkerSettings(Section):
+    """Which master a worker pulls from, what it can do, and how much at once."""
+
+    section: ClassVar[str] = "worker"
+
+    address: MasterAddress = Field(
+        default="127.0.0.1:7733", description="The master to pull work from, as host:port."
+    )
+    name: Annotated[str, DefaultText("host name and process id")] = Field(
+        default_factory=default_name,
+        description="The worker's name, for people.",
+        min_length=1,
+        max_length=NAME_CHARS_MAX,
+    )
+    tasks: list[str] = Field(
+        default=[], description="The modules to take functions with @task from."
+    )
+    commands: dict[str, str] = Field(
+        default={},
+        description="Types that programs do: the payload comes on stdin, the result is stdout. "
+        "Written as type = 'program argument …'.",
+    )
+    command_content_types: dict[str, str] = Field(
+        default={},
+        description="What the result of a program is, by type; application/octet-stream "
+        "where nothing is said.",
+    )
+    queues: list[str] = Field(
+        default=["default"], min_length=1, max_length=64, description="The queues to serve."
+    )
+    slots: Annotated[int, DefaultText("the number of processors")] = Field(
+        default_factory=default_slots,
+        ge=1,
+        le=10_000,
+        description="How many tasks to run at once; functions written with def run in as many "
+        "child processes.",
+    )
+    look_ahead_max: int = Field(
+        default=1000,
+        ge=0,
+        le=10_000,
+        description="How many tickets it may hold beyond its slots; in any case no more than "
+        "20 ms of work, as measured, so none for long tasks.",
+    )
+    memory_limit: Size | None = Field(
+        default=None,
+        ge=128 * 1024 * 1024,
+        description="How much address space each child process may have; a task that wants more "
+        "fails with MemoryError.",
+    )
+    stop_grace: Duration = Field(
+        default=2.0,
+        le=3600,
+        description="How long a task that is cancelled, or whose time is over, may take to end "
+        "before its process is killed.",
+    )
+    drain_grace: Duration = Field(
+        default=30.0,
+        le=86400,
+        description="How long running tasks may take when the worker drains (SIGTERM, SIGINT, or "
+        "pullwork drain); then they are cut off and go back to their queues.",
+    )
+    labels: dict[str, str] = Field(
+        default={}, max_length=64, description="Free words about this node."
+    )
+    log_level: Level = Field(default="info", description="The least level to log.")
+    log_format: Format = Field(
+        default="auto", description="How to log: auto is human on a terminal, else json."
+    )

@@ -1,0 +1,1 @@
+"""The ways to run an attempt. Each child process imports this package: it stays light."""

@@ -1,0 +1,138 @@
+"""Runs functions in the worker's own process: coroutines on its loop, and threads.
+
+Neither can be killed. An attempt that does not end when it is asked to keeps its slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from pullwork_worker.executors.invoke import AnyTask, call, call_async, failure_of
+from pullwork_worker.executors.work import Sink, Work
+from pullwork_worker.machine.ticket import Blame, Failure, Note, Outcome, Ticket
+
+
+class LoopChannel:
+    """A running attempt's way to the worker; may be used from any thread."""
+
+    def __init__(self, token: str, sink: Sink, loop: asyncio.AbstractEventLoop) -> None:
+        self._token = token
+        self._sink = sink
+        self._loop = loop
+        self._home = threading.get_ident()
+        self._cancelled = False
+
+    def tell(self, fraction: float | None, message: str | None, checkpoint: bytes | None) -> None:
+        """Passes on what the task says of itself."""
+        note = Note(fraction, message, checkpoint)
+        if threading.get_ident() == self._home:
+            self._sink.noted(self._token, note)
+        else:
+            self._loop.call_soon_threadsafe(self._sink.noted, self._token, note)
+
+    def cancel(self) -> None:
+        """Sets the flag that the attempt may look at."""
+        self._cancelled = True
+
+    def cancelled(self) -> bool:
+        """Returns whether the task is to end."""
+        return self._cancelled
+
+
+class CoroutineExecutor:
+    """Runs `async def` functions on the worker's loop."""
+
+    def __init__(self, tasks: Mapping[str, AnyTask], sink: Sink) -> None:
+        self._tasks = tasks
+        self._sink = sink
+        self._running: dict[int, tuple[asyncio.Task[None], LoopChannel]] = {}
+
+    def start(self, slot: int, tickets: Sequence[Ticket]) -> None:
+        """Starts an attempt as an asyncio task of its own."""
+        (ticket,) = tickets
+        work = cast(Work, ticket.work)
+        loop = asyncio.get_running_loop()
+        channel = LoopChannel(work.token, self._sink, loop)
+        name = f"{work.type} {work.task_id}"
+        self._running[slot] = (loop.create_task(self._run(slot, work, channel), name=name), channel)
+
+    async def _run(self, slot: int, work: Work, channel: LoopChannel) -> None:
+        started = time.perf_counter()
+        try:
+            outcome = await call_async(self._tasks[work.type], work, channel)
+        except asyncio.CancelledError:
+            outcome = Failure(
+                Blame.APPLICATION, "asyncio.CancelledError", "the attempt was cancelled"
+            )
+        del self._running[slot]
+        run_s = time.perf_counter() - started
+        self._sink.ended([(slot, work.token, outcome, run_s)])
+
+    def stop(self, slot: int, ticket: Ticket) -> None:
+        """Cancels the attempt's asyncio task."""
+        task, channel = self._running[slot]
+        channel.cancel()
+        task.cancel()
+
+    def kill(self, slot: int, ticket: Ticket) -> None:
+        """Can't: a coroutine ends by itself only."""
+
+    async def close(self) -> None:
+        """Cancels all, and waits a moment for them."""
+        tasks = [task for task, _ in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+
+class ThreadExecutor:
+    """Runs `def` functions in threads of the worker; a thread for each attempt.
+
+    The threads are daemons, so one that never ends does not keep the worker from leaving.
+    """
+
+    def __init__(self, tasks: Mapping[str, AnyTask], sink: Sink) -> None:
+        self._tasks = tasks
+        self._sink = sink
+        self._running: dict[int, LoopChannel] = {}
+
+    def start(self, slot: int, tickets: Sequence[Ticket]) -> None:
+        """Starts a thread for an attempt."""
+        (ticket,) = tickets
+        work = cast(Work, ticket.work)
+        loop = asyncio.get_running_loop()
+        channel = LoopChannel(work.token, self._sink, loop)
+        self._running[slot] = channel
+        threading.Thread(
+            target=self._run, args=(slot, work, channel, loop), name=work.type, daemon=True
+        ).start()
+
+    def _run(
+        self, slot: int, work: Work, channel: LoopChannel, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        started = time.perf_counter()
+        outcome: Outcome
+        try:
+            outcome = call(self._tasks[work.type], work, channel)
+        except MemoryError as error:
+            outcome = failure_of(error)
+        end = (slot, work.token, outcome, time.perf_counter() - started)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._sink.ended, [end])
+
+    def stop(self, slot: int, ticket: Ticket) -> None:
+        """Sets the flag that the attempt may look at."""
+        self._running[slot].cancel()
+
+    def kill(self, slot: int, ticket: Ticket) -> None:
+        """Can't: a thread ends by itself only."""
+
+    async def close(self) -> None:
+        """Sets all flags; the threads end with the process."""
+        for channel in self._running.values():
+            channel.cancel()

@@ -1,0 +1,58 @@
+"""What an executor gets, what it tells, and how both are said. Children load it: no gRPC here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol
+
+from pullwork_worker.machine.ticket import Failure, Note, Outcome, Ticket
+
+# One end of an attempt: slot, token, outcome, seconds it ran.
+End = tuple[int, str, Outcome, float]
+
+
+class Work(NamedTuple):
+    """What one attempt is to do; plain values only, so that it passes through a pipe."""
+
+    token: str
+    type: str
+    task_id: str
+    attempt: int
+    queue: str
+    owner: str
+    payload: bytes
+    content_type: str
+    headers: dict[str, str]
+    checkpoint: bytes
+
+
+class Sink(Protocol):
+    """Where executors tell what they meet; on the loop's thread only."""
+
+    def ended(self, ends: Sequence[End]) -> None:
+        """Attempts ended, in this order."""
+
+    def noted(self, token: str, note: Note) -> None:
+        """An attempt said something of itself."""
+
+    def child_ready(self, slot: int) -> None:
+        """A slot's child process takes work."""
+
+    def child_gone(self, slot: int, unclaimed: Collection[str], evidence: Failure) -> None:
+        """A slot's child process ended; it began none of the unclaimed."""
+
+
+class Executor(Protocol):
+    """Runs attempts in slots."""
+
+    def start(self, slot: int, tickets: Sequence[Ticket]) -> None:
+        """Runs these one after the other; more than one only where children run them."""
+
+    def stop(self, slot: int, ticket: Ticket) -> None:
+        """Asks the attempt to end."""
+
+    def kill(self, slot: int, ticket: Ticket) -> None:
+        """Ends the attempt by force."""
+
+    async def close(self) -> None:
+        """Ends everything at once and waits for it."""

@@ -1,0 +1,144 @@
+"""Starts a worker and lets it leave politely: the one place where its parts are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from pullwork.channel import MESSAGE_BYTES_MAX
+from pullwork.errors import SettingsError
+from pullwork.log import setup
+from pullwork.settings import load
+from pullwork_worker.config import WorkerSettings, default_slots
+from pullwork_worker.executors.child_link import ChildSetup
+from pullwork_worker.executors.command import CommandExecutor
+from pullwork_worker.executors.in_process import CoroutineExecutor, ThreadExecutor
+from pullwork_worker.executors.process import ProcessExecutor
+from pullwork_worker.executors.work import Executor
+from pullwork_worker.loading import Abilities, load_abilities
+from pullwork_worker.machine import Machine
+from pullwork_worker.machine.ticket import Kind
+from pullwork_worker.runner import WorkerRunner
+from pullwork_worker.session import Identity, Session
+
+log = logging.getLogger("pullwork.worker")
+
+EXIT_USAGE: Final = 2
+
+
+def make_worker(settings: WorkerSettings, abilities: Abilities) -> WorkerRunner:
+    """Puts a worker together, on the running loop."""
+    kinds = abilities.kinds()
+    look_ahead_max = settings.look_ahead_max
+    machine = Machine(
+        kinds,
+        slots=settings.slots,
+        look_ahead_max=look_ahead_max,
+        stop_grace_s=settings.stop_grace,
+        drain_grace_s=settings.drain_grace,
+    )
+    runner = WorkerRunner(machine)
+    executors: dict[Kind, Executor] = {}
+    if Kind.CHILD in kinds.values():
+        child = ChildSetup(tuple(settings.tasks), settings.memory_limit)
+        executors[Kind.CHILD] = ProcessExecutor(settings.slots, child, runner, default_slots())
+    executors[Kind.LOOP] = CoroutineExecutor(abilities.tasks, runner)
+    executors[Kind.THREAD] = ThreadExecutor(abilities.tasks, runner)
+    executors[Kind.COMMAND] = CommandExecutor(abilities.commands, runner, MESSAGE_BYTES_MAX)
+    identity = Identity(
+        name=settings.name,
+        boot_id=str(uuid.uuid4()),
+        queues=tuple(settings.queues),
+        task_types=tuple(sorted(kinds)),
+        slots=settings.slots,
+        look_ahead_max=look_ahead_max,
+        labels=dict(settings.labels),
+        version=version("pullwork"),
+    )
+    session = Session(settings.address, identity, runner, runner.set_payload_bytes_max)
+    runner.connect(session, executors)
+    return runner
+
+
+async def work(settings: WorkerSettings, abilities: Abilities) -> int:
+    """Works until a signal or the master ends it; returns the exit code."""
+    runner = make_worker(settings, abilities)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, runner.drain, number.name)
+    log.info(
+        "worker starts",
+        extra={
+            "worker": settings.name,
+            "master": settings.address,
+            "slots": settings.slots,
+            "queues": ",".join(settings.queues),
+            "types": ",".join(sorted(abilities.kinds())),
+        },
+    )
+    over = await runner.run()
+    log.log(logging.ERROR if over.code else logging.INFO, "worker ends: %s", over.reason)
+    return over.code
+
+
+def run(settings: WorkerSettings) -> int:
+    """Runs a worker in this process until it ends; returns the exit code.
+
+    Raises SettingsError if a task module can't be used.
+    """
+    setup(settings.log_level, settings.log_format)
+    return asyncio.run(work(settings, load_abilities(settings)))
+
+
+def command(
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--tasks", "-t", help="A module with @task functions; may be repeated."),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", "-a", help="The master, as host:port.")
+    ] = None,
+    slots: Annotated[int | None, typer.Option(help="How many tasks to run at once.")] = None,
+    queues: Annotated[
+        list[str] | None,
+        typer.Option("--queue", "-q", help="A queue to serve; may be repeated."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The worker's name, for people.")] = None,
+    memory_limit: Annotated[
+        str | None, typer.Option(help="Memory of each child process, e.g. 512MiB.")
+    ] = None,
+    stop_grace: Annotated[
+        str | None, typer.Option(help="How long a cancelled task may take to end, e.g. 2s.")
+    ] = None,
+    drain_grace: Annotated[
+        str | None, typer.Option(help="How long running tasks may take on SIGTERM, e.g. 30s.")
+    ] = None,
+    look_ahead_max: Annotated[
+        int | None, typer.Option(help="How many tickets to hold beyond the slots.")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="auto, human or json.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A settings file (TOML).")] = None,
+) -> None:
+    """Run a worker: pulls tasks from a master when it is free, and runs them.
+
+    It may be started before the master, and any number of workers may join at any time. SIGTERM
+    or Ctrl-C lets it finish what runs and leave; twice, it leaves at once. Every setting has a
+    PULLWORK_WORKER_ variable and a place in the file: see `pullwork config`.
+    """
+    flags = {key: value or None for key, value in locals().items() if key != "config"}
+    flags["look_ahead_max"] = look_ahead_max
+    try:
+        code = run(load(WorkerSettings, flags, config))
+    except SettingsError as error:
+        typer.echo(f"pullwork worker: {error}", err=True)
+        raise typer.Exit(EXIT_USAGE) from None
+    sys.exit(code)
