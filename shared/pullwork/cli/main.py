@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from pullwork.cli.commands import change, config, follow, look, nodes, queues, submit, version
+from pullwork.cli.commands import change, config, demo, follow, look, nodes, queues, submit, version
 from pullwork.cli.exits import ExitCode
 from pullwork.cli.group import RootGroup, add_placeholders, service_entries
 
@@ -50,6 +50,7 @@ def make_app() -> typer.Typer:
     }
     for name, function in cluster.items():
         app.command(name, rich_help_panel="The cluster")(function)
+    app.command("demo", rich_help_panel="This program")(demo.demo)
     app.command("config", rich_help_panel="This program")(config.config)
     app.command("version", rich_help_panel="This program")(version.version)
     return app
