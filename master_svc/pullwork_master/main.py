@@ -26,8 +26,8 @@ from pullwork_master.engine import Engine
 from pullwork_master.storage.base import StorageError
 from pullwork_master.storage.sqlite import SqliteStorage
 from pullwork_master.views import Views
+from pullwork_master.wire.convert import moment
 from pullwork_master.wire.server import ListenError, Server
-from pullwork_master.wire.views import moment
 
 log = logging.getLogger("pullwork.master")
 

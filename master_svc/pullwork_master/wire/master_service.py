@@ -31,7 +31,7 @@ from pullwork_master.core.leases import parse_token
 from pullwork_master.core.limits import Policy
 from pullwork_master.core.model import Failure, FailureKind, Grant, Load
 from pullwork_master.engine import Engine
-from pullwork_master.wire import fields, views
+from pullwork_master.wire import convert, fields
 from pullwork_master.wire.streams import Mailbox, News, Streams
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -47,7 +47,7 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
         self._policy = policy
         self._streams = streams
         self._masters = masters
-        self._heartbeat_interval = views.duration(policy.heartbeat_ms)
+        self._heartbeat_interval = convert.duration(policy.heartbeat_ms)
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         """Begins a session."""
@@ -64,9 +64,9 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
             session_id=registered.session.id,
             term=self._engine.term,
             heartbeat_interval=self._heartbeat_interval,
-            grace=views.duration(policy.grace_ms),
-            silence_grace=views.duration(policy.silence_grace_ms),
-            lease_duration=views.duration(policy.lease_ms),
+            grace=convert.duration(policy.grace_ms),
+            silence_grace=convert.duration(policy.silence_grace_ms),
+            lease_duration=convert.duration(policy.lease_ms),
             held_verdicts=verdicts,
             masters=self._masters,
             payload_bytes_max=policy.payload_bytes_max,
@@ -100,7 +100,7 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
             core = self._engine.core
             if news is None:
                 tick = pb.TaskIncomingResponse.Tick(
-                    time=views.moment(core.book.now.wall_ms), term=self._engine.term
+                    time=convert.moment(core.book.now.wall_ms), term=self._engine.term
                 )
                 yield pb.TaskIncomingResponse(tick=tick)
                 session = core.book.sessions.get(session_id)
@@ -130,7 +130,7 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
             fields.text(request.request_id, "request_id", limits.REQUEST_ID_CHARS_MAX),
         )
         grants: tuple[Grant, ...] = await self._engine.ask(command)
-        return pb.RequestTaskResponse(tickets=[views.ticket(grant) for grant in grants])
+        return pb.RequestTaskResponse(tickets=[convert.ticket(grant) for grant in grants])
 
     async def ReportResult(
         self, request: pb.ReportResultRequest, context: Context
@@ -145,7 +145,7 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
         reported: Reported = await self._engine.ask(command)
         return pb.ReportResultResponse(
             verdicts=[int(verdict) for verdict in reported.verdicts],  # type: ignore[misc]
-            tickets=[views.ticket(grant) for grant in reported.grants],
+            tickets=[convert.ticket(grant) for grant in reported.grants],
         )
 
     def _outcomes(self, request: pb.ReportResultRequest) -> tuple[Outcome, ...]:

@@ -11,7 +11,7 @@ from pullwork.v1 import queue_service_pb2 as pb
 from pullwork_master.core.commands import Purged, PurgeStep, SetPaused
 from pullwork_master.core.model import Queue
 from pullwork_master.engine import Engine
-from pullwork_master.wire import fields, views
+from pullwork_master.wire import convert, fields
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -63,4 +63,4 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         return self._shown(queue)
 
     def _shown(self, queue: Queue) -> queue_pb2.Queue:
-        return views.queue(queue, self._engine.core.book)
+        return convert.queue(queue, self._engine.core.book)

@@ -16,7 +16,7 @@ from pullwork_master.core.effects import Effects, MemberChange
 from pullwork_master.core.limits import NAME_CHARS_MAX
 from pullwork_master.core.model import Session
 from pullwork_master.engine import Engine
-from pullwork_master.wire import fields, views
+from pullwork_master.wire import convert, fields
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -42,7 +42,7 @@ class Registry:
         master = worker_pb2.Member()
         master.CopyFrom(self._master)
         master.task_types.extend(sorted({type_ for each in sessions for type_ in each.types}))
-        return [master, *(views.member(each) for each in sessions)]
+        return [master, *(convert.member(each) for each in sessions)]
 
     def tell(self, effects: Effects) -> None:
         """Leaves a committed step's changes with the readers."""
@@ -91,7 +91,7 @@ class _Reader:
 
 
 def _event(change: MemberChange) -> pb.WatchRegistryResponse:
-    member = views.member(change.session)
+    member = convert.member(change.session)
     if change.joined:
         return pb.WatchRegistryResponse(joined=member)
     return pb.WatchRegistryResponse(left=member)
@@ -119,7 +119,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         book = self._engine.core.book
         return pb.ListWorkersResponse(
             workers=[
-                views.worker(each, book)
+                convert.worker(each, book)
                 for each in self._registry.sessions()
                 if (not queue or queue in each.queues)
                 and (not type_ or type_ in each.types)
@@ -139,7 +139,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     ) -> pb.DrainWorkerResponse:
         """Asks a worker to leave."""
         session: Session = await self._engine.ask(Drain(_worker(request.worker)))
-        return pb.DrainWorkerResponse(worker=views.worker(session, self._engine.core.book))
+        return pb.DrainWorkerResponse(worker=convert.worker(session, self._engine.core.book))
 
     async def EvictWorker(
         self, request: pb.EvictWorkerRequest, context: Context

@@ -20,7 +20,7 @@ from pullwork_master.core.model import State
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.engine import Engine
 from pullwork_master.views import Views
-from pullwork_master.wire import fields, specs, views
+from pullwork_master.wire import convert, fields, specs
 from pullwork_master.wire.watch import watch
 from pullwork_master.wire.watchers import Watcher, Watchers
 
@@ -65,7 +65,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             if receipt.duplicate:
                 kept = await self._disk.get(receipt.task_id)
                 if kept is not None and kept.state.ended:
-                    return pb.RunTaskResponse(task=views.task(kept))
+                    return pb.RunTaskResponse(task=convert.task(kept))
             ended = await watcher.take()
             return pb.RunTaskResponse(task=ended[-1])
         finally:
@@ -81,8 +81,8 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
                 f"no task has the id {task_id}; perhaps its retention ended",
                 task_id=task_id,
             )
-        shown = views.task(kept, payload=True)
-        return pb.GetTaskResponse(task=views.with_progress(shown, self._engine.core.book))
+        shown = convert.task(kept, payload=True)
+        return pb.GetTaskResponse(task=convert.with_progress(shown, self._engine.core.book))
 
     async def ListTasks(
         self, request: pb.ListTasksRequest, context: Context
@@ -97,7 +97,8 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         token = _page_token(found[size - 1].seq, chosen) if len(found) > size else ""
         return pb.ListTasksResponse(
             tasks=[
-                views.with_progress(views.task(each, result=False), book) for each in found[:size]
+                convert.with_progress(convert.task(each, result=False), book)
+                for each in found[:size]
             ],
             next_page_token=token,
         )
@@ -168,11 +169,11 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         """Says why a task is where it is."""
         task_id = fields.task_id(request.task_id, "task_id")
         told: Explanation = await self._engine.ask(Explain(task_id))
-        shown = views.task(told.task, result=False)
+        shown = convert.task(told.task, result=False)
         return pb.ExplainTaskResponse(
             sentence=told.sentence,
             reason=int(told.why),  # type: ignore[arg-type]
-            task=views.with_progress(shown, self._engine.core.book),
+            task=convert.with_progress(shown, self._engine.core.book),
             ahead=told.ahead,
         )
 

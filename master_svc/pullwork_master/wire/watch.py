@@ -10,7 +10,7 @@ from pullwork.v1 import task_service_pb2 as pb
 from pullwork_master.core.commands import Filter
 from pullwork_master.core.model import State
 from pullwork_master.views import Views
-from pullwork_master.wire import views
+from pullwork_master.wire import convert
 from pullwork_master.wire.watchers import Watcher, Watchers
 
 PAGE_TASKS: Final = 500
@@ -83,7 +83,7 @@ class _Stream:
         self.missing &= known
         yield pb.WatchTasksResponse(cursor=self._cursor(), unknown_task_ids=unknown)
         shown = [
-            views.task(kept) for kept in found if kept.state.ended or self._watcher.every_change
+            convert.task(kept) for kept in found if kept.state.ended or self._watcher.every_change
         ]
         for message in self.messages(self.news(shown)):
             yield message
@@ -99,7 +99,7 @@ class _Stream:
         while more:
             page = await self._disk.ends_after(self.told, watcher.owner, watcher.queue, PAGE_TASKS)
             more = page.more
-            ends = [views.task(kept) for kept in page.tasks]
+            ends = [convert.task(kept) for kept in page.tasks]
             for message in self.messages(ends):
                 yield message
             self.told = max(self.told, page.revision)
@@ -112,7 +112,7 @@ class _Stream:
         before_seq = 0
         while True:
             found = await self._disk.list(chosen, before_seq, PAGE_TASKS)
-            for message in self.messages([views.task(kept, result=False) for kept in found]):
+            for message in self.messages([convert.task(kept, result=False) for kept in found]):
                 yield message
             if len(found) < PAGE_TASKS:
                 return

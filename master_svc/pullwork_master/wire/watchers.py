@@ -13,7 +13,7 @@ from typing import Final
 from pullwork.v1 import task_pb2
 from pullwork_master.core.effects import Effects
 from pullwork_master.core.model import Task
-from pullwork_master.wire import views
+from pullwork_master.wire import convert
 
 MAILBOX_TASKS_MAX: Final = 5_000
 
@@ -99,7 +99,7 @@ class Watchers:
             shown = None
             for watcher in self._of(kept):
                 if ended or watcher.every_change:
-                    shown = views.task(kept) if shown is None else shown
+                    shown = convert.task(kept) if shown is None else shown
                     watcher.put(shown)
 
     def _of(self, kept: Task) -> Iterable[Watcher]:
