@@ -103,6 +103,7 @@ class MemoryStorage:
                 self._seq = max(self._seq, task.seq)
                 self._put(_snapshot(task))
             for task in writes.updated.values():
+                self.revision = max(self.revision, task.revision)
                 if task.seq in self.tasks:
                     self._put(_snapshot(task))
             for queue in writes.queues.values():

@@ -230,6 +230,12 @@ class SqliteStorage:
     ) -> list[Task] | None:
         if page is None:
             return None
-        after = page.after or (-1, -1)
-        rows = connection.execute(sql.SCHEDULE_PAGE, (*after, page.limit))
+        if page.after is None:
+            rows = connection.execute(sql.SCHEDULE_HEAD, (page.limit,)).fetchall()
+        else:
+            rows = connection.execute(sql.SCHEDULE_SAME, (*page.after, page.limit)).fetchall()
+            rest = page.limit - len(rows)
+            if rest > 0:
+                later = (page.after[0], rest)
+                rows += connection.execute(sql.SCHEDULE_LATER, later).fetchall()
         return [read(row) for row in rows]

@@ -100,10 +100,13 @@ PAGE_HEAD = f"{_LINE} ORDER BY t.priority DESC, t.seq LIMIT ?"
 # The rest of a line in two steps, of which each is one seek: the same priority, then the lower.
 PAGE_SAME = f"{_LINE} AND t.priority = ? AND t.seq > ? ORDER BY t.seq LIMIT ?"
 PAGE_LOWER = f"{_LINE} AND t.priority < ? ORDER BY t.priority DESC, t.seq LIMIT ?"
-# What becomes ready next.
-SCHEDULE_PAGE = f"""SELECT {WHOLE} FROM tasks t INDEXED BY tasks_scheduled
+# What becomes ready next, and the rest of it, in two steps as a line's.
+_SCHEDULE = f"""SELECT {WHOLE} FROM tasks t INDEXED BY tasks_scheduled
     CROSS JOIN specs s ON s.seq = t.seq
-    WHERE t.state = 1 AND (t.ready_ms, t.seq) > (?, ?) ORDER BY t.ready_ms, t.seq LIMIT ?"""
+    WHERE t.state = 1"""
+SCHEDULE_HEAD = f"{_SCHEDULE} ORDER BY t.ready_ms, t.seq LIMIT ?"
+SCHEDULE_SAME = f"{_SCHEDULE} AND t.ready_ms = ? AND t.seq > ? ORDER BY t.seq LIMIT ?"
+SCHEDULE_LATER = f"{_SCHEDULE} AND t.ready_ms > ? ORDER BY t.ready_ms, t.seq LIMIT ?"
 
 # --- what views need ---------------------------------------------------------------------
 

@@ -91,12 +91,12 @@ CREATE UNIQUE INDEX tasks_id ON tasks (id);
 -- These two cost one append at the submission, since owner and queue never change.
 CREATE INDEX tasks_by_owner ON tasks (owner);
 CREATE INDEX tasks_by_queue ON tasks (queue);
--- A line in its order, and how many wait in it.
-CREATE INDEX tasks_waiting ON tasks (queue, type, priority DESC) WHERE state = 2;
+-- A line in its order, and how many wait in it (with `state`, or counting would read the rows).
+CREATE INDEX tasks_waiting ON tasks (state, queue, type, priority DESC) WHERE state = 2;
 -- A queue's waiting tasks by age, for purge and cancel: they must not walk over ended ones.
 CREATE INDEX tasks_waiting_age ON tasks (queue) WHERE state <= 2;
 -- What becomes ready next; queue and type are there for counting.
-CREATE INDEX tasks_scheduled ON tasks (ready_ms, seq, queue, type) WHERE state = 1;
+CREATE INDEX tasks_scheduled ON tasks (state, ready_ms, seq, queue, type) WHERE state = 1;
 -- What a start has to reconcile. Few.
 CREATE INDEX tasks_running ON tasks (seq, queue, type) WHERE state = 3;
 -- Dead letters. Few.
