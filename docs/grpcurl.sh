@@ -17,11 +17,19 @@ step() { printf '\n## %s\n' "$*" >&2; }
 # call METHOD JSON: one call, as a person would type it.
 call() {
   echo "$ grpcurl -plaintext -d '$2' $address pullwork.v1.$1" >&2
-  "$grpcurl" -plaintext -d "$2" "$address" "pullwork.v1.$1" | tee /dev/stderr
+  local answer
+  answer=$("$grpcurl" -plaintext -d "$2" "$address" "pullwork.v1.$1")
+  echo "$answer" >&2
+  echo "$answer"
 }
 
-# field NAME: the first text field of that name in the answer on standard input.
-field() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p" | head -n 1; }
+# field NAME: the text field of that name in the answer on standard input; some versions of
+# grpcurl write it as in the proto, others as in JSON.
+field() {
+  local camel
+  camel=$(sed 's/_\(.\)/\U\1/g' <<<"$1")
+  sed -n "s/.*\"\($1\|$camel\)\": \"\([^\"]*\)\".*/\2/p"
+}
 
 # hear DESCRIPTOR PATTERN: prints what a stream tells until a line has the pattern.
 hear() {
@@ -51,14 +59,14 @@ hear "$watch" cursor
 step "Submit a task; a payload is bytes, so it is base64 here"
 payload=$(printf '{"name": "world"}' | base64 -w 0)
 task_id=$(call TaskService/SubmitTasks "{\"tasks\": [{\"queue\": \"$queue\", \"type\": \"demo.greet\",
-  \"payload\": \"$payload\", \"content_type\": \"application/json\"}]}" | field taskId)
+  \"payload\": \"$payload\", \"content_type\": \"application/json\"}]}" | field task_id)
 
 step "Why does it not run?"
 call TaskService/ExplainTask "{\"task_id\": \"$task_id\"}" >/dev/null
 
 step "As a worker: register"
 session=$(call MasterService/Register "{\"worker_name\": \"by-hand-$$\", \"boot_id\": \"$RANDOM$RANDOM\",
-  \"queues\": [\"$queue\"], \"task_types\": [\"demo.greet\"], \"slots\": 1}" | field sessionId)
+  \"queues\": [\"$queue\"], \"task_types\": [\"demo.greet\"], \"slots\": 1}" | field session_id)
 
 step "Listen: a task waits, so the master says so at once"
 exec {incoming}< <(exec "$grpcurl" -plaintext -d "{\"session_id\": \"$session\"}" \
@@ -68,7 +76,7 @@ hear "$incoming" available
 
 step "Ask for it"
 token=$(call MasterService/RequestTask "{\"session_id\": \"$session\", \"max_tasks\": 1,
-  \"request_id\": \"first\"}" | field leaseToken)
+  \"request_id\": \"first\"}" | field lease_token)
 
 step "Tell the master what is held, as a worker does every few seconds"
 call MasterService/Heartbeat "{\"session_id\": \"$session\", \"held\": [
@@ -78,15 +86,16 @@ step "Report the result"
 result=$(printf '"Hello, world!"' | base64 -w 0)
 report="{\"session_id\": \"$session\", \"outcomes\": [{\"lease_token\": \"$token\",
   \"success\": {\"data\": \"$result\", \"content_type\": \"application/json\"}}]}"
-call MasterService/ReportResult "$report" | grep -q VERDICT_ACCEPTED
+[[ $(call MasterService/ReportResult "$report") == *VERDICT_ACCEPTED* ]]
 
 step "Report it again, as after a lost answer: it is accepted again, and changes nothing"
-call MasterService/ReportResult "$report" | grep -q VERDICT_ACCEPTED
+[[ $(call MasterService/ReportResult "$report") == *VERDICT_ACCEPTED* ]]
 
 step "The client's watch delivers it"
 hear "$watch" "$result"
 
-step "Leave"
+step "Stop listening, and leave"
+kill "${streams[1]}"
 call MasterService/Deregister "{\"session_id\": \"$session\", \"reason\": \"done\"}" >/dev/null
 
 printf '\nTask %s is done: %s\n' "$task_id" "$(base64 -d <<<"$result")"
