@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pullwork_master.core.book import Book
 from pullwork_master.core.limits import AHEAD_COUNTED_MAX
-from pullwork_master.core.model import Contact, FailureKind, Session, State, Task
+from pullwork_master.core.model import Contact, Failure, FailureKind, Session, State, Task
 
 
 class Why(IntEnum):
@@ -120,10 +120,9 @@ def _ahead(book: Book, task: Task) -> int:
 def _scheduled(book: Book, task: Task) -> Explanation:
     left = _seconds(task.ready_ms - book.now.wall_ms)
     if task.failures:
-        message = task.failure.message if task.failure is not None else "no message"
         return Explanation(
-            f"Attempt {task.attempt} failed ({message}); the next may start in {left}, with "
-            f"{task.failures} of {task.spec.retry.max_attempts} attempts used.",
+            f"Attempt {task.attempt} failed ({_said(task.failure)}); the next may start in {left}, "
+            f"with {task.failures} of {task.spec.retry.max_attempts} attempts used.",
             Why.BACKING_OFF,
             task,
         )
@@ -156,6 +155,12 @@ def _running(book: Book, task: Task) -> Explanation:
     )
 
 
+def _said(failure: Failure | None) -> str:
+    """Returns the first line of a failure's message, to stand inside a sentence."""
+    first, *_ = (failure.message if failure else "").strip().splitlines() or ["no message"]
+    return first.rstrip(".")
+
+
 def _ended(task: Task) -> Explanation:
     if task.state is State.SUCCEEDED:
         return Explanation(
@@ -170,13 +175,13 @@ def _ended(task: Task) -> Explanation:
     if failure.kind is FailureKind.WORKER_LOST:
         return Explanation(
             f"It is quarantined: {task.deaths} workers or executors died with it, as many as it "
-            f"may cost; the last: {failure.message}",
+            f"may cost; the last: {_said(failure)}.",
             Why.QUARANTINED,
             task,
         )
     return Explanation(
         f"It failed after {task.failures} of {task.spec.retry.max_attempts} attempts, as "
-        f"{failure.kind.name}: {failure.message}",
+        f"{failure.kind.name}: {_said(failure)}.",
         Why.NOT_WAITING,
         task,
     )
