@@ -42,7 +42,10 @@ def run_demo(folder: Path | None, *, kill_master: bool) -> bool:
         soft_wrap=True,
     )
     board = Board()
-    asyncio.run(_run(board, console, files, kill_master))
+    try:
+        asyncio.run(_run(board, console, files, kill_master))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     return _verdict(board, console, files)
 
 
