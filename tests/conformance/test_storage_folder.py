@@ -57,7 +57,6 @@ def test_a_second_master_on_a_folder_is_refused_by_name(tmp_path: Path) -> None:
         second.open()
     assert str(tmp_path / "data") in str(caught.value)
     assert f"pid {os.getpid()} at 127.0.0.1:7733" in str(caught.value)
-    first.storage = None  # type: ignore[attr-defined]
     first.close()
     assert second.open().term == 2
     second.close()
@@ -65,9 +64,9 @@ def test_a_second_master_on_a_folder_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_refused_master_takes_nothing_from_the_one_that_runs(open_store: Bench) -> None:
     open_store.insert(a_task(1))
+    second = SqliteStorage(open_store.storage._folder.path)  # type: ignore[attr-defined]
     with pytest.raises(StorageInUseError):
-        sqlite_again = SqliteStorage(open_store.storage._folder.path)  # type: ignore[attr-defined]
-        sqlite_again.open()
+        second.open()
     open_store.insert(a_task(2))
     assert seqs(open_store.by_seq(1, 2)) == [1, 2]
     assert open_store.storage.reload().term == 1
@@ -156,9 +155,14 @@ def test_a_damaged_page_is_told_as_such(tmp_path: Path) -> None:
     file.write_bytes(content)
     storage = SqliteStorage(tmp_path / "data")
     with pytest.raises(StorageError, match="is damaged"):
-        storage.open()
-        storage.find(Wants(seqs=list(range(1, 500))))
+        use(storage)
     storage.close()
+
+
+def use(storage: SqliteStorage) -> None:
+    """Opens a store and reads what is in it."""
+    storage.open()
+    storage.find(Wants(seqs=list(range(1, 500))))
 
 
 def test_a_newer_store_is_refused_with_the_remedy_and_left_as_it_is(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -108,6 +109,8 @@ class Folder:
             return
 
     def _unusable(self, error: OSError) -> StorageError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StorageFullError(f"no room is left for {self.path}; free some space there")
         return StorageError(
             f"the data folder {self.path} can't be used: {error.strerror}; let this user"
             f" (uid {os.getuid()}) write there, or name another folder with --data"
