@@ -19,7 +19,7 @@ from pullwork_master.core.effects import Effects, SessionEnded
 from pullwork_master.core.limits import Policy
 from pullwork_master.core.machine import Core
 from pullwork_master.core.model import Now
-from pullwork_master.core.rejections import Reason, Rejection
+from pullwork_master.core.rejections import Reason, Rejection, shutting_down
 from pullwork_master.storage.base import Storage, StorageFullError
 
 log = logging.getLogger("pullwork.master")
@@ -100,7 +100,7 @@ class Engine:
         Errors: Rejection. A caller that is cancelled loses the answer, not the effect.
         """
         if self._stopping:
-            raise Rejection(Reason.SHUTTING_DOWN, "the master is stopping; try again")
+            raise shutting_down()
         if isinstance(command, (Submit, Retry)):
             self._check_room()
         self._calls += 1
@@ -131,10 +131,9 @@ class Engine:
                 await self._turn()
         finally:
             self._stopping = True
-            refusal = Rejection(Reason.SHUTTING_DOWN, "the master is stopping; try again")
             for future in self._waiting.values():
                 if not future.done():
-                    future.set_exception(refusal)
+                    future.set_exception(shutting_down())
             self._waiting.clear()
 
     def stop(self) -> None:

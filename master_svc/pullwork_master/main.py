@@ -74,9 +74,10 @@ class Master:
                 _write_ready_file(settings.ready_file, address)
             await self._serve(writer)
             log.info("master stops")
-            await server.stop(settings.stop_grace)
+            # What was asked is decided and told; parked requests and streams end.
             self._engine.stop()
             await writer
+            await server.stop(settings.stop_grace)
         finally:
             disk.close()
             await self._engine.close()

@@ -40,3 +40,8 @@ class Rejection(Exception):
         self.field = field
         self.retry_after_ms = retry_after_ms
         self.metadata = metadata
+
+
+def shutting_down() -> Rejection:
+    """Makes the refusal of a master that stops."""
+    return Rejection(Reason.SHUTTING_DOWN, "the master is stopping; try again")

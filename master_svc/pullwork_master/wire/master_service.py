@@ -30,6 +30,7 @@ from pullwork_master.core.commands import (
 from pullwork_master.core.leases import parse_token
 from pullwork_master.core.limits import Policy
 from pullwork_master.core.model import Failure, FailureKind, Grant, Load
+from pullwork_master.core.rejections import shutting_down
 from pullwork_master.engine import Engine
 from pullwork_master.wire import convert, fields
 from pullwork_master.wire.streams import Mailbox, News, Streams
@@ -113,6 +114,8 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
                 return
             for event in _told(news):
                 yield event
+            if news.stopped:
+                raise shutting_down()
             if news.ended is not None:
                 raise core.sessions.lost(session_id)
 

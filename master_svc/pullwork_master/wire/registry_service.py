@@ -15,6 +15,7 @@ from pullwork_master.core.commands import Drain, Evict
 from pullwork_master.core.effects import Effects, MemberChange
 from pullwork_master.core.limits import NAME_CHARS_MAX
 from pullwork_master.core.model import Session
+from pullwork_master.core.rejections import shutting_down
 from pullwork_master.engine import Engine
 from pullwork_master.wire import convert, fields
 
@@ -50,6 +51,11 @@ class Registry:
             for change in effects.members:
                 reader.put(change)
 
+    def stop(self) -> None:
+        """Ends every stream: a server that stops would wait for them."""
+        for reader in self._readers:
+            reader.stop()
+
     async def watch(self) -> AsyncIterator[pb.WatchRegistryResponse]:
         """Yields a snapshot, then changes, for ever."""
         reader = _Reader()
@@ -69,7 +75,12 @@ class _Reader:
     def __init__(self) -> None:
         self._changes: deque[MemberChange] = deque()
         self._behind = False
+        self._stopped = False
         self._bell = asyncio.Event()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._bell.set()
 
     def put(self, change: MemberChange) -> None:
         if len(self._changes) >= CHANGES_MAX:
@@ -83,6 +94,8 @@ class _Reader:
         """Waits for changes; None: too many came, a snapshot is due."""
         await self._bell.wait()
         self._bell.clear()
+        if self._stopped:
+            raise shutting_down()
         if self._behind:
             self._behind = False
             return None

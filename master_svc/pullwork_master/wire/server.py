@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 import grpc.aio
@@ -54,6 +55,7 @@ class Server:
         self._disk = disk
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(interceptors=[Refusals()], options=server_options())
+        self._stoppers: list[Callable[[], None]] = []
 
     def bind(self, listen: str) -> int:
         """Takes the port and returns its number. Errors: ListenError."""
@@ -76,6 +78,7 @@ class Server:
         registry = Registry(engine, master)
         for listener in (streams.tell, watchers.tell, registry.tell):
             engine.listen(listener)
+        self._stoppers = [streams.stop, watchers.stop, registry.stop]
         master_service_pb2_grpc.add_MasterServiceServicer_to_server(
             MasterService(engine, policy, streams, [master]), server
         )
@@ -103,4 +106,6 @@ class Server:
         """Says that it no longer serves, lets calls under way end for a while, and closes."""
         with contextlib.suppress(Exception):
             await self._health.enter_graceful_shutdown()
+        for stop in self._stoppers:
+            stop()
         await self._server.stop(grace_s)

@@ -22,6 +22,7 @@ class News:
     drain: bool = False
     ended: str | None = None
     replaced: bool = False
+    stopped: bool = False
 
 
 class Mailbox:
@@ -47,6 +48,11 @@ class Mailbox:
     def replace(self) -> None:
         """Ends the stream because another of the same session took its place."""
         self._news.replaced = True
+        self._bell.set()
+
+    def stop(self) -> None:
+        """Ends the stream because the master stops."""
+        self._news.stopped = True
         self._bell.set()
 
     async def take(self, wait_s: float) -> News | None:
@@ -78,6 +84,11 @@ class Streams:
         """Forgets a stream, unless another has taken its place."""
         if self._boxes.get(session_id) is box:
             del self._boxes[session_id]
+
+    def stop(self) -> None:
+        """Ends every stream: a server that stops would wait for them."""
+        for box in self._boxes.values():
+            box.stop()
 
     def tell(self, effects: Effects) -> None:
         """Leaves a committed step's news in the mailboxes."""

@@ -13,6 +13,7 @@ from typing import Final
 from pullwork.v1 import task_pb2
 from pullwork_master.core.effects import Effects
 from pullwork_master.core.model import Task
+from pullwork_master.core.rejections import shutting_down
 from pullwork_master.wire import convert
 
 MAILBOX_TASKS_MAX: Final = 5_000
@@ -36,6 +37,7 @@ class Watcher:
         self.overflown = False
         self._mail: dict[str, task_pb2.Task] = {}
         self._bell = asyncio.Event()
+        self._stopped = False
 
     def put(self, shown: task_pb2.Task) -> None:
         """Leaves a change; a later one of the same task takes the earlier one's place."""
@@ -48,10 +50,18 @@ class Watcher:
             self._mail[task_id] = shown
         self._bell.set()
 
+    def stop(self) -> None:
+        """Lets the reader hear that the master stops."""
+        self._stopped = True
+        self._bell.set()
+
     async def take(self) -> list[task_pb2.Task]:
-        """Waits for mail and takes all of it."""
+        """Waits for mail and takes all of it. Errors: SHUTTING_DOWN."""
         await self._bell.wait()
-        self._bell.clear()
+        if self._stopped and not self._mail:
+            raise shutting_down()
+        if not self._stopped:
+            self._bell.clear()
         mail, self._mail = self._mail, {}
         return list(mail.values())
 
@@ -80,6 +90,13 @@ class Watchers:
                 members.discard(watcher)
                 if not members:
                     del index[key]
+
+    def stop(self) -> None:
+        """Ends every stream, once it has told what is in its mailbox."""
+        for index in (self._by_id, self._by_owner, self._by_queue):
+            for members in index.values():
+                for watcher in members:
+                    watcher.stop()
 
     def _places(self, watcher: Watcher) -> list[tuple[dict[str, set[Watcher]], str]]:
         places = [(self._by_id, task_id) for task_id in watcher.task_ids]
