@@ -128,11 +128,10 @@ class Cluster:
         master.start()
         await self.ready(master)
 
-    def worker(self, name: str, *, slots: int = 2, queues: str = "default") -> Process:
+    def worker(self, name: str, *, slots: int = 2, tasks: str = "jobs") -> Process:
         """Starts a worker, which finds its master by itself, sooner or later."""
-        flags = ["--tasks", "jobs", "--name", name, "--slots", str(slots)]
-        env = {"PULLWORK_ADDRESS": self.address, "PULLWORK_WORKER_QUEUES": queues}
-        return self._start(name, ["pullwork_worker", *flags], env)
+        flags = ["--tasks", tasks, "--name", name, "--slots", str(slots)]
+        return self._start(name, ["pullwork_worker", *flags], {"PULLWORK_ADDRESS": self.address})
 
     def _start(self, name: str, arguments: list[str], more_env: dict[str, str]) -> Process:
         env = {key: value for key, value in os.environ.items() if not key.startswith("PULLWORK_")}
