@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Concatenate, Final, Self, TypeVar, Unpack, overload
 
 from pullwork.connection import Connection
-from pullwork.errors import InvalidFieldError
+from pullwork.errors import InvalidFieldError, PullworkError
 from pullwork.handle import Handle
 from pullwork.node_info import (
     MemberInfo,
@@ -126,7 +126,7 @@ class Client:
             request = task_service_pb2.SubmitTasksRequest(tasks=chunk)
             try:
                 answer = await self._connection.call(self._connection.tasks.SubmitTasks, request)
-            except InvalidFieldError as error:
+            except PullworkError as error:
                 if (found := index_of(error)) is not None:
                     error.field = f"calls[{len(handles) + found[0]}].{found[1]}"
                 raise

@@ -35,11 +35,7 @@ class UnaryCall(Protocol[Request_contra, Answer]):
     """A unary method of a stub."""
 
     def __call__(
-        self,
-        request: Request_contra,
-        *,
-        timeout: float | None = None,
-        wait_for_ready: bool | None = None,
+        self, request: Request_contra, *, timeout: float | None = None
     ) -> grpc.aio.UnaryUnaryCall[Any, Answer]: ...
 
 
@@ -107,8 +103,14 @@ class Connection:
         self, method: UnaryCall[Request_contra, Answer], request: Request_contra
     ) -> Answer:
         """Calls a method that is not safe to repeat: waits for the master, but sends only once."""
+        ends = time.monotonic() + self.deadline_s
         try:
-            return await method(request, timeout=self.deadline_s, wait_for_ready=True)
+            async with asyncio.timeout(self.deadline_s):
+                await self._channel.channel_ready()
+        except TimeoutError:
+            raise self._explained(UnavailableError("no connection")) from None
+        try:
+            return await method(request, timeout=max(ends - time.monotonic(), 0.001))
         except grpc.aio.AioRpcError as error:
             raise self._explained(from_rpc_error(error)) from None
 

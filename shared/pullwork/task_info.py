@@ -108,7 +108,8 @@ class Failure:
     def from_proto(cls, failure: task_pb2.Failure) -> Failure:
         """Reads what the master told."""
         kind = _KINDS.get(failure.kind, FailureKind.UNKNOWN)
-        return cls(kind, failure.type, failure.message, failure.details, failure.retryable)
+        retryable = failure.retryable or not failure.HasField("retryable")
+        return cls(kind, failure.type, failure.message, failure.details, retryable)
 
 
 @dataclass(frozen=True, slots=True)

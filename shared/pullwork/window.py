@@ -76,8 +76,9 @@ class Window(Generic[T_co, R_co]):
         self._source = flights
         self._size = size
         self._ordered = ordered
-        self._open: deque[_Flight[T_co, R_co]] = deque()  # in the order of the source
-        self._held = 0
+        # All that is in flight, in the order of the source; pending ends live as long as somebody
+        # holds them.
+        self._open: dict[_Flight[T_co, R_co], None] = {}
         self._ended: deque[_Flight[T_co, R_co]] = deque()
         self._refused: deque[_Flight[T_co, R_co]] = deque()  # by a full queue or disk
         self._full_until = 0.0
@@ -86,30 +87,28 @@ class Window(Generic[T_co, R_co]):
     async def ends(self) -> AsyncGenerator[Ended[T_co, R_co]]:
         """Yields every call's end; raises what a call could not be submitted for."""
         more = True
-        while more or self._held:
+        while more or self._open:
             self._submit_refused()
             more = more and self._fill()
             flight = self._take()
             if flight is not None:
-                self._held -= 1
+                del self._open[flight]
                 if isinstance(flight.end, PullworkError):
                     raise flight.end
                 assert flight.end is not None
                 yield Ended(flight.item, flight.call, flight.end)
-            elif more or self._held:
+            elif more or self._open:
                 await self._wait()
 
     def _fill(self) -> bool:
         """Submits as many as there is room for; False once the source is at its end."""
-        while self._held < self._size and not self._refused:
+        while len(self._open) < self._size and not self._refused:
             try:
                 item, call, spec = next(self._source)
             except StopIteration:
                 return False
             flight = _Flight(item, call, spec)
-            self._held += 1
-            if self._ordered:
-                self._open.append(flight)
+            self._open[flight] = None
             self._submit(flight)
         return True
 
@@ -147,9 +146,8 @@ class Window(Generic[T_co, R_co]):
     def _take(self) -> _Flight[T_co, R_co] | None:
         if not self._ordered:
             return self._ended.popleft() if self._ended else None
-        if self._open and self._open[0].end is not None:
-            return self._open.popleft()
-        return None
+        first = next(iter(self._open), None)
+        return first if first is not None and first.end is not None else None
 
     async def _wait(self) -> None:
         self._news.clear()

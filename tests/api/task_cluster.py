@@ -1,0 +1,30 @@
+"""Masters and workers as real processes, as the tests of services start them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "service"))
+
+from cluster import Cluster, Process, until  # noqa: E402
+
+__all__ = ["TaskCluster", "until"]
+
+
+class TaskCluster(Cluster):
+    """A cluster whose workers run sample_tasks, and whose masters may be set otherwise."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        super().__init__(folder)
+        self._settings = {f"PULLWORK_MASTER_{name}": value for name, value in settings.items()}
+
+    def task_worker(self, name: str = "worker") -> Process:
+        """Starts a worker; it registers by itself."""
+        flags = ["--tasks", "sample_tasks", "--name", name, "--slots", "50"]
+        env = {"PULLWORK_ADDRESS": self.address, "PYTHONPATH": str(HERE)}
+        return self._start(name, ["pullwork_worker", *flags], env)
+
+    def _start(self, name: str, arguments: list[str], more_env: dict[str, str]) -> Process:
+        return super()._start(name, arguments, more_env | self._settings)
