@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import grpc.aio
@@ -225,7 +225,7 @@ class Session:
         except grpc.aio.AioRpcError as rpc_error:
             error = from_rpc_error(rpc_error)
             if isinstance(error, SessionLostError):
-                self._lost(session_id)
+                self._lost(session_id, error)
                 return
             reason = str(error)
         if machine.link.session_id == session_id and self._away_since is None:
@@ -267,7 +267,7 @@ class Session:
         except grpc.aio.AioRpcError as rpc_error:
             error = from_rpc_error(rpc_error)
             if isinstance(error, SessionLostError):
-                self._lost(call.session_id)
+                self._lost(call.session_id, error)
                 return
             log.debug("heartbeat failed: %s", error)
             runner.carry_out(machine.heartbeat_failed(call, runner.now()))
@@ -295,7 +295,7 @@ class Session:
         except grpc.aio.AioRpcError as rpc_error:
             error = from_rpc_error(rpc_error)
             if isinstance(error, SessionLostError):
-                self._lost(call.session_id)
+                self._lost(call.session_id, error)
                 return
             log.debug("request failed: %s", error)
             runner.carry_out(machine.request_failed(call, runner.now(), random.random()))
@@ -317,7 +317,7 @@ class Session:
         except grpc.aio.AioRpcError as rpc_error:
             error = from_rpc_error(rpc_error)
             if isinstance(error, SessionLostError):
-                self._lost(call.session_id)
+                self._lost(call.session_id, error)
             elif isinstance(error, InvalidFieldError) or _too_large(rpc_error, error):
                 log.error("the master refuses a report of %d: %s", len(call.outcomes), error)
                 runner.carry_out(machine.report_refused(call, str(error), runner.now()))
@@ -343,10 +343,24 @@ class Session:
             log.warning("the master did not hear that this worker leaves: %s", rpc_error.details())
         self._runner.carry_out(self._runner.machine.deregistered(self._runner.now()))
 
-    def _lost(self, session_id: str) -> None:
+    def _lost(self, session_id: str, error: SessionLostError) -> None:
         if self._runner.machine.link.session_id == session_id:
-            log.warning("the master does not know this session any more; registering anew")
+            log.warning("registering anew: %s", error)
+            if error.metadata.get("cause") == "NAME_TAKEN":
+                self._take_another_name()
         self._runner.carry_out(self._runner.machine.session_lost(session_id, self._runner.now()))
+
+    def _take_another_name(self) -> None:
+        """Else this worker and its namesake would end each other's sessions for ever."""
+        name, boot_id = self._identity.name, self._identity.boot_id
+        mark = f"-{boot_id[:8]}"
+        if not name.endswith(mark):
+            self._identity = replace(self._identity, name=name + mark)
+            log.error(
+                "another worker is called %r too; give each its own --name",
+                name,
+                extra={"goes_on_as": self._identity.name},
+            )
 
 
 def _too_large(rpc_error: grpc.aio.AioRpcError, error: PullworkError) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from pullwork_master.core.effects import Effects
 from pullwork_master.core.limits import ENDED_SESSIONS_REMEMBERED, Policy
-from pullwork_master.core.model import Now, Queue, Session, State, Task
+from pullwork_master.core.model import Cause, Now, Queue, Session, State, Task
 from pullwork_master.core.ready import Line, Window
 from pullwork_master.core.timers import Timers
 from pullwork_master.core.transitions import NEXT, Event
@@ -39,9 +39,11 @@ class Book:
         self.schedule = Window(policy.window_tasks)
         self.scheduled = 0
         self.sessions: dict[str, Session] = {}
-        self.ended_sessions: OrderedDict[str, str] = OrderedDict()
+        self.ended_sessions: OrderedDict[str, tuple[Cause, str]] = OrderedDict()
         self.timers = Timers()
         self.effects = Effects()
+        # Sessions whose credit grew, so that they may have to be placed again.
+        self.freed: dict[str, None] = {}
         # Lines that have work which somebody may be waiting for.
         self.stirred: dict[tuple[str, str], None] = {}
         # Tasks that may have to be forgotten once the step is committed.
@@ -66,15 +68,14 @@ class Book:
 
     def remember(self, task: Task) -> Task:
         """Holds a task that is on disk; returns the one held already, if there is."""
-        held = self.tasks.get(task.seq)
-        if held is not None:
-            return held
-        self.tasks[task.seq] = task
-        self.ids[task.spec.id] = task.seq
-        if task.spec.unique_key and not task.state.ended:
-            self.unique[(task.spec.queue, task.spec.unique_key)] = task.seq
-        self.touched[task.seq] = None
-        return task
+        held = self.tasks.setdefault(task.seq, task)
+        if held.spec.unique_key and not held.state.ended:
+            # Several may live: a retry asks for no key. The key names one until that one ends.
+            self.unique.setdefault((held.spec.queue, held.spec.unique_key), held.seq)
+        if held is task:
+            self.ids[task.spec.id] = task.seq
+            self.touched[task.seq] = None
+        return held
 
     def find(self, task_id: str) -> Task | None:
         """Returns a task that is in memory, by its id."""
@@ -104,7 +105,7 @@ class Book:
         elif event is Event.RETRY:
             task.ended_ms = task.expires_ms = task.revision = 0
             if task.spec.unique_key:
-                self.unique[unique] = task.seq
+                self.unique.setdefault(unique, task.seq)
         self.dirty(task)
         self.effects.changed[task.seq] = task
         self.touched[task.seq] = None
@@ -187,10 +188,10 @@ class Book:
 
     # --- sessions -----------------------------------------------------------------------
 
-    def forget_session(self, session: Session, why: str) -> None:
+    def forget_session(self, session: Session, cause: Cause, why: str) -> None:
         """Drops a session, and remembers for a late caller why it ended."""
         del self.sessions[session.id]
-        self.ended_sessions[session.id] = why
+        self.ended_sessions[session.id] = (cause, why)
         if len(self.ended_sessions) > ENDED_SESSIONS_REMEMBERED:
             self.ended_sessions.popitem(last=False)
 

@@ -131,6 +131,7 @@ class Dispatch:
     def place(self, session: Session) -> None:
         """Puts a session where its lines look for someone: parked, idle, or neither."""
         book = self._book
+        book.freed.pop(session.id, None)
         alive = session.contact is Contact.CONNECTED and session.id in book.sessions
         free = alive and not session.draining and session.credit > 0
         parked = free and session.parked is not None
@@ -154,6 +155,10 @@ class Dispatch:
     def run(self) -> None:
         """Serves, at the end of a step, every line in which something stirred."""
         book = self._book
+        for session_id in list(book.freed):
+            if session_id in book.sessions:
+                self.place(book.sessions[session_id])
+        book.freed.clear()
         while book.stirred:
             key = next(iter(book.stirred))
             del book.stirred[key]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from pullwork_master.core.book import Book
-from pullwork_master.core.model import Contact, State, Task
+from pullwork_master.core.model import Contact, Session, State, Task
 
 
 class BrokenInvariantError(AssertionError):
@@ -82,6 +82,24 @@ def _check_sessions(book: Book) -> None:
             )
             assert task.lease is not None
             _require(task.lease.session == session.id, "one lease has one holder", task)
-        if not session.ghost:
-            bound = session.slots + session.look_ahead_max
-            _require(len(session.held) <= bound or bool(session.held), "credit is kept", session.id)
+        _check_place(book, session)
+
+
+def _check_place(book: Book, session: Session) -> None:
+    free = (
+        session.contact is Contact.CONNECTED and not session.draining and session.credit > 0
+    ) and not session.ghost
+    parked = free and session.parked is not None
+    idle = free and not parked and session.stream != 0 and not session.hinted
+    for key in session.lines:
+        line = book.lines.get(key)
+        for wanted, members in (
+            (parked, line.parked if line else {}),
+            (idle, line.idle if line else {}),
+        ):
+            _require(
+                (session.id in members) == wanted,
+                "a session waits in its lines while it is free, and only then",
+                session.id,
+                key,
+            )

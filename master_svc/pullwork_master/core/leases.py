@@ -20,6 +20,7 @@ from pullwork_master.core.effects import Revoked
 from pullwork_master.core.limits import (
     ATTEMPTS_KEPT,
     HISTORY_DETAILS_CHARS_MAX,
+    LEASE_LOOK_MS,
     MISSED_HEARTBEATS_MAX,
     PROGRESS_MESSAGE_CHARS_MAX,
 )
@@ -38,11 +39,16 @@ from pullwork_master.core.retry import backoff_ms
 from pullwork_master.core.timers import LeaseDue
 from pullwork_master.core.transitions import Event
 
+# As many digits as always fit into 64 bits: a longer number is none that a disk can hold.
+NUMBER_CHARS_MAX = 18
+
 
 def parse_token(token: str) -> tuple[int, int, str] | None:
     """Returns (seq, attempt, session) of a lease token; None: it is no token of ours."""
     parts = token.split(".")
     if len(parts) != 3 or not (parts[0].isdecimal() and parts[1].isdecimal()):
+        return None
+    if max(len(parts[0]), len(parts[1])) > NUMBER_CHARS_MAX:
         return None
     return int(parts[0]), int(parts[1]), parts[2]
 
@@ -67,12 +73,16 @@ def grant(book: Book, task: Task, session: Session) -> Grant:
 
 
 def watch_timeouts(book: Book, task: Task) -> None:
-    """Asks for a look at the first moment at which a running attempt may be overdue."""
+    """Asks for a look at the first moment at which a running attempt may be overdue.
+
+    Or sooner: most attempts end long before their timeouts, and must not pile up in the heap.
+    """
     lease = task.lease
     assert lease is not None
     dues = [due for due in (lease.execution_due_ms, lease.progress_due_ms) if due]
     if dues:
-        book.timers.add(min(dues), LeaseDue(task.seq, task.attempt))
+        soon_ms = book.now.mono_ms + LEASE_LOOK_MS
+        book.timers.add(min(*dues, soon_ms), LeaseDue(task.seq, task.attempt))
 
 
 def check_timeouts(book: Book, due: LeaseDue) -> None:
@@ -101,6 +111,7 @@ def release(book: Book, task: Task) -> None:
     session = book.sessions.get(lease.session)
     if session is not None:
         session.held.pop(task.seq, None)
+        book.freed[session.id] = None
 
 
 def tell_story(

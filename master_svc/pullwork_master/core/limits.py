@@ -40,6 +40,7 @@ PROGRESS_MESSAGE_CHARS_MAX: Final = 1024
 CHECKPOINT_BYTES_MAX: Final = 256 * 1024
 ENDED_SESSIONS_REMEMBERED: Final = 1_000  # to tell a late worker why its session ended
 MISSED_HEARTBEATS_MAX: Final = 2  # a lease that this many in a row do not list is taken back
+LEASE_LOOK_MS: Final = 10_000  # an attempt that ended stays in the heap of moments no longer
 AHEAD_COUNTED_MAX: Final = 10_000  # explain counts no further
 PURGE_STEP: Final = 1_000  # tasks in one step of a purge, so that it never stalls the path
 WAKE_STEP: Final = 2_000  # scheduled tasks that become ready in one step

@@ -47,7 +47,7 @@ from pullwork_master.core.effects import (
     Wants,
 )
 from pullwork_master.core.limits import PURGE_STEP, WAKE_STEP, Policy
-from pullwork_master.core.model import AttemptEnd, Grant, Now, Parked, State
+from pullwork_master.core.model import AttemptEnd, Cause, Grant, Now, Parked, State
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.core.sessions import Sessions
 from pullwork_master.core.timers import LeaseDue, ParkedDue, SessionDue, SweepDue
@@ -259,7 +259,8 @@ class Core:
 
     def _evict(self, command: Evict) -> int:
         session = self.sessions.named(command.worker)
-        return self.sessions.end(session, "evicted by an operator", AttemptEnd.RELEASED)
+        why = "evicted by an operator"
+        return self.sessions.end(session, Cause.EVICTED, why, AttemptEnd.RELEASED)
 
     def _request(self, command: Request) -> object:
         session = self.sessions.get(command.session)
@@ -319,7 +320,7 @@ class Core:
         if session is None or session.ghost:
             return 0
         why = f"it left: {command.reason}" if command.reason else "it left"
-        return self.sessions.end(session, why, AttemptEnd.RELEASED)
+        return self.sessions.end(session, Cause.LEFT, why, AttemptEnd.RELEASED)
 
 
 _BEFORE_ALL = (-(2**62), 0)

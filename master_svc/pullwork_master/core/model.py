@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 
@@ -187,6 +187,16 @@ class Contact(IntEnum):
     EXPIRED = 3
 
 
+class Cause(StrEnum):
+    """Why a session ended, for programs."""
+
+    SILENT = "SILENT"  # out of contact for longer than the grace
+    LEFT = "LEFT"
+    EVICTED = "EVICTED"
+    REGISTERED_ANEW = "REGISTERED_ANEW"  # its own process has another session now
+    NAME_TAKEN = "NAME_TAKEN"  # another process registered under its name
+
+
 @dataclass(slots=True)
 class Load:
     """What a worker last measured of its node."""
@@ -234,6 +244,8 @@ class Session:
     # Why it is SUSPECT, and until when its leases stand.
     suspect_why: str = ""
     suspect_until_ms: int = 0
+    # The next moment at which it is looked at; 0: none is asked for.
+    look_ms: int = 0
     # The number of its open stream; 0: none is open.
     stream: int = 0
     draining: bool = False

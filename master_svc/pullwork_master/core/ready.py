@@ -78,6 +78,8 @@ class Window:
         self.tasks[task.seq] = task
         self._keys[task.seq] = key
         heapq.heappush(self._heap, key)
+        if len(self._heap) > 2 * len(self._keys) + self.limit:
+            self._heap = sorted(self._keys.values())  # the keys of those that left are let go
 
     def _spill(self) -> list[Task]:
         order = sorted(self._keys.values())

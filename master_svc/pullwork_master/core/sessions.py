@@ -15,6 +15,7 @@ from pullwork_master.core.dispatch import Dispatch
 from pullwork_master.core.effects import DrainAsked, MemberChange, SessionEnded
 from pullwork_master.core.model import (
     AttemptEnd,
+    Cause,
     Contact,
     Failure,
     FailureKind,
@@ -47,13 +48,14 @@ class Sessions:
 
     def lost(self, session_id: str) -> Rejection:
         """Makes the refusal of a session that is no more, with the reason if it is known."""
-        why = self._book.ended_sessions.get(
-            session_id, "this master does not know it, perhaps since it was started anew"
+        cause, why = self._book.ended_sessions.get(
+            session_id, ("", "this master does not know it, perhaps since it was started anew")
         )
         return Rejection(
             Reason.SESSION_LOST,
             f"session {session_id!r} is over ({why}); register anew with the tickets still held",
             session_id=session_id,
+            cause=cause,
             why=why,
         )
 
@@ -85,13 +87,15 @@ class Sessions:
         book.next_session += 1
         book.sessions[session.id] = session
         kept = tuple(self._take_over(session, item) for item in command.held)
+        session.draining = any(old.draining for old in former)
         for old in former:
             # What it does not say it holds never reached it.
-            self.end(old, "its worker registered anew", AttemptEnd.UNDELIVERED)
+            why = "its worker registered anew"
+            self.end(old, Cause.REGISTERED_ANEW, why, AttemptEnd.UNDELIVERED)
         for old in [each for each in book.sessions.values() if each.name == command.name]:
             if old is not session:
                 why = f"another worker registered as {old.name!r}"
-                self.end(old, why, AttemptEnd.WORKER_LOST)
+                self.end(old, Cause.NAME_TAKEN, why, AttemptEnd.WORKER_LOST)
         self._watch(session)
         book.effects.members.append(MemberChange(session, joined=True))
         book.note(
@@ -218,21 +222,27 @@ class Sessions:
         )
 
     def _watch(self, session: Session) -> None:
+        """Asks for a look at a session; an earlier one that is asked for leads to this one."""
         if session.contact is Contact.SUSPECT:
             due_ms = session.suspect_until_ms
         else:
             due_ms = session.last_seen_ms + self._book.policy.silence_ms
+        if session.look_ms and session.look_ms <= due_ms:
+            return
+        session.look_ms = due_ms
         self._book.timers.add(due_ms, SessionDue(session.id))
 
     def check(self, due: SessionDue) -> None:
         """Looks whether a session fell silent, or its grace ended."""
         session = self._book.sessions.get(due.session)
-        if session is None:
-            return
         now_ms, policy = self._book.now.mono_ms, self._book.policy
+        if session is None or now_ms < session.look_ms:
+            return
+        session.look_ms = 0
         if session.contact is Contact.SUSPECT:
             if session.suspect_until_ms <= now_ms:
-                self.end(session, session.suspect_why, AttemptEnd.WORKER_LOST)
+                why = session.suspect_why
+                self.end(session, Cause.SILENT, why, AttemptEnd.WORKER_LOST)
             else:
                 self._watch(session)
         elif session.last_seen_ms + policy.silence_ms <= now_ms:
@@ -260,7 +270,7 @@ class Sessions:
 
     # --- ending -------------------------------------------------------------------------
 
-    def end(self, session: Session, why: str, end: AttemptEnd) -> int:
+    def end(self, session: Session, cause: Cause, why: str, end: AttemptEnd) -> int:
         """Ends a session; its leases go back. Returns how many.
 
         `end`: UNDELIVERED or RELEASED cost the tasks nothing; WORKER_LOST counts a death for
@@ -276,7 +286,7 @@ class Sessions:
             else:
                 free = AttemptEnd.RELEASED if end is AttemptEnd.WORKER_LOST else end
                 leases.give_back(book, task, free)
-        book.forget_session(session, why)
+        book.forget_session(session, cause, why)
         session.contact = CONTACT[(session.contact, Sign.EXPIRE)]
         if session.parked is not None:
             book.effects.refusals.append((session.parked.call, self.lost(session.id)))

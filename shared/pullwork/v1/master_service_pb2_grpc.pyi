@@ -43,7 +43,9 @@ class MasterServiceStub:
     """Register begins a session, or takes up again the work of an earlier one: the
     answer says for each ticket still held whether to go on with it. The same
     `worker_name` with another `boot_id` ends that name's earlier session at once;
-    the same `boot_id` moves its leases to the new session.
+    the same `boot_id` moves its leases to the new session. Whoever hears SESSION_LOST with
+    `cause` NAME_TAKEN in its metadata shares its name with a living process: it takes another
+    before it registers anew, or the two would end each other's sessions for ever.
     Safe to repeat: the last session stands.
     Errors: INVALID_FIELD (INVALID_ARGUMENT); TOO_MANY_REQUESTS
     (RESOURCE_EXHAUSTED) when the master has no room for more workers.
@@ -100,7 +102,9 @@ class MasterServiceAsyncStub(MasterServiceStub):
     """Register begins a session, or takes up again the work of an earlier one: the
     answer says for each ticket still held whether to go on with it. The same
     `worker_name` with another `boot_id` ends that name's earlier session at once;
-    the same `boot_id` moves its leases to the new session.
+    the same `boot_id` moves its leases to the new session. Whoever hears SESSION_LOST with
+    `cause` NAME_TAKEN in its metadata shares its name with a living process: it takes another
+    before it registers anew, or the two would end each other's sessions for ever.
     Safe to repeat: the last session stands.
     Errors: INVALID_FIELD (INVALID_ARGUMENT); TOO_MANY_REQUESTS
     (RESOURCE_EXHAUSTED) when the master has no room for more workers.
@@ -160,7 +164,9 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
         """Register begins a session, or takes up again the work of an earlier one: the
         answer says for each ticket still held whether to go on with it. The same
         `worker_name` with another `boot_id` ends that name's earlier session at once;
-        the same `boot_id` moves its leases to the new session.
+        the same `boot_id` moves its leases to the new session. Whoever hears SESSION_LOST with
+        `cause` NAME_TAKEN in its metadata shares its name with a living process: it takes another
+        before it registers anew, or the two would end each other's sessions for ever.
         Safe to repeat: the last session stands.
         Errors: INVALID_FIELD (INVALID_ARGUMENT); TOO_MANY_REQUESTS
         (RESOURCE_EXHAUSTED) when the master has no room for more workers.
