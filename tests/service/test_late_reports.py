@@ -1,0 +1,110 @@
+"""A worker from bare stubs that was away too long, and what its late words are worth."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+from cluster import Cluster, until
+from jobs import square
+
+from pullwork import Client
+from pullwork.channel import open_channel
+from pullwork.task_info import TaskState
+from pullwork.v1 import master_service_pb2 as pb
+from pullwork.v1.master_service_pb2_grpc import MasterServiceStub
+from pullwork.v1.task_pb2 import Payload
+
+if TYPE_CHECKING:
+    from pullwork.v1.master_service_pb2_grpc import MasterServiceAsyncStub
+
+
+class ByHand:
+    """A worker that does only what the test says; it sends no heartbeats by itself."""
+
+    def __init__(self, stub: MasterServiceAsyncStub) -> None:
+        self.stub = stub
+        self.session_id = ""
+
+    async def register(self) -> None:
+        """Begins a session, always as the same process."""
+        request = pb.RegisterRequest(
+            worker_name="by hand", boot_id="1", task_types=["jobs.square"], slots=1
+        )
+        self.session_id = (await self.stub.Register(request)).session_id
+
+    async def listening(self) -> None:
+        """Opens the stream and hears its first event."""
+        self.stream = self.stub.TaskIncoming(pb.TaskIncomingRequest(session_id=self.session_id))
+        await anext(aiter(self.stream))
+
+    async def ticket(self) -> pb.RequestTaskResponse:
+        """Asks for one task."""
+        return await self.stub.RequestTask(
+            pb.RequestTaskRequest(session_id=self.session_id, max_tasks=1)
+        )
+
+    async def report(self, token: str, data: bytes) -> pb.Verdict:
+        """Reports a success and returns the verdict."""
+        outcome = pb.Outcome(
+            lease_token=token, success=Payload(data=data, content_type="application/json")
+        )
+        answer = await self.stub.ReportResult(
+            pb.ReportResultRequest(session_id=self.session_id, outcomes=[outcome])
+        )
+        return answer.verdicts[0]
+
+
+@pytest.fixture
+async def by_hand(cluster: Cluster, client: Client) -> AsyncIterator[ByHand]:
+    """A registered worker with an open stream."""
+    async with open_channel(cluster.address) as channel:
+        worker = ByHand(MasterServiceStub(channel))
+        await worker.register()
+        await worker.listening()
+        yield worker
+
+
+async def test_a_late_report_is_a_stale_lease_and_changes_nothing(
+    cluster: Cluster, client: Client, by_hand: ByHand
+) -> None:
+    handle = await client.submit(square.with_args(3))
+    (ticket,) = (await by_hand.ticket()).tickets
+    # It says nothing more; the master takes the lease back, and another worker runs the task.
+    cluster.worker("heir")
+    ended = await handle.wait(30)
+    assert (ended.state, ended.worker, ended.attempt) == (TaskState.SUCCEEDED, "heir", 2)
+    before = await client.get(handle.id)
+    await by_hand.register()
+    assert await by_hand.report(ticket.lease_token, b"666") == pb.VERDICT_STALE_LEASE
+    assert await client.get(handle.id) == before
+    assert await handle.result() == 9
+
+
+async def test_a_report_that_is_repeated_is_accepted_again_over_a_restart_of_the_master(
+    cluster: Cluster,
+) -> None:
+    master = await cluster.master()
+    async with Client(cluster.address) as client, open_channel(cluster.address) as channel:
+        by_hand = ByHand(MasterServiceStub(channel))
+        await by_hand.register()
+        await by_hand.listening()
+        handle = await client.submit(square.with_args(3))
+        (ticket,) = (await by_hand.ticket()).tickets
+        assert await by_hand.report(ticket.lease_token, b"9") == pb.VERDICT_ACCEPTED
+        before = await client.get(handle.id)
+        master.kill()
+        await cluster.restart(master)
+        await until(lambda: _registered(by_hand), "the worker is back")
+        assert await by_hand.report(ticket.lease_token, b"9") == pb.VERDICT_ACCEPTED
+        assert await by_hand.report(ticket.lease_token, b"10") == pb.VERDICT_CONFLICT
+        assert await client.get(handle.id) == before
+
+
+async def _registered(by_hand: ByHand) -> bool:
+    try:
+        await by_hand.register()
+    except Exception:
+        return False
+    return True
