@@ -72,7 +72,7 @@ proto-baseline: $(READY_DEV)  ## At a release: make today's contract the one tha
 	@$(BIN)/buf build --exclude-source-info -o $(BASELINE)
 
 docs: $(READY_DEV)  ## Remake the pages and pictures that are made from code
-	@fresh=$$(mktemp); trap 'rm -f "$$fresh"' EXIT; for it in errors.md task-life.svg; do \
+	@fresh=$$(mktemp); trap 'rm -f "$$fresh"' EXIT; for it in errors.md task-life.svg configuration.md cli.md; do \
 	  script=$${it%.*}; $(BIN)/python docs/gen/$${script//-/_}.py > "$$fresh"; \
 	  cat "$$fresh" > docs/$$it; done
 

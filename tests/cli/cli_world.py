@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 from pullwork.cli.main import make_app
 
 DEADLINE_S = 20.0
+# The program, for `python -c`.
+MAIN = "from pullwork.cli.main import main; main()"
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

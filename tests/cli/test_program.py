@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from cli_world import run
+from cli_world import MAIN, run
 
 from pullwork.cli import group
 from pullwork.cli.exits import ExitCode, exit_code_of
@@ -35,7 +35,6 @@ from pullwork.errors import (
     UnavailableError,
 )
 
-MAIN = "from pullwork.cli.main import main; main()"
 COMMANDS = (
     *("cancel", "config", "demo", "drain", "evict", "explain", "get", "list", "master", "members"),
     *("queues", "retry", "run", "submit", "version", "wait", "watch", "worker", "workers"),

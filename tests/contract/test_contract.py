@@ -90,7 +90,7 @@ def test_an_enum_begins_with_unspecified() -> None:
         assert enum.value[0].name.endswith("_UNSPECIFIED")
 
 
-@pytest.mark.parametrize("page", ["errors.md", "task-life.svg"])
+@pytest.mark.parametrize("page", ["errors.md", "task-life.svg", "configuration.md", "cli.md"])
 def test_a_page_made_from_code_is_what_the_code_makes(page: str) -> None:
     docs = protos.ROOT / "docs"
     script = docs / "gen" / (page.split(".", maxsplit=1)[0].replace("-", "_") + ".py")

@@ -27,11 +27,13 @@ _PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)")
 class Allowed:
     """Says in words what a setting's type takes; stands in `Annotated` beside the type.
 
-    `write` turns a value into the text that people would write.
+    `write` turns a value into the text that people would write; `name` is the type in a word or
+    two, where `text` was told before.
     """
 
     text: str
     write: Callable[[Any], str] = str
+    name: str = ""
 
 
 def parse_duration(value: object) -> float:
@@ -75,8 +77,10 @@ def format_duration(seconds: float) -> str:
     for unit in ("d", "h", "m", "s"):
         if seconds and seconds % _SECONDS[unit] == 0:
             return f"{int(seconds / _SECONDS[unit])}{unit}"
-    in_ms = round(seconds * 1000)
-    return f"{in_ms}ms" if in_ms and in_ms == seconds * 1000 else f"{seconds:g}s"
+    in_ms = round(seconds * 1000, 6)
+    if 0 < in_ms < 1000 and in_ms == int(in_ms):
+        return f"{int(in_ms)}ms"
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 def format_size(size: int) -> str:
@@ -112,12 +116,20 @@ def _sum_of_parts(text: str) -> float:
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    Allowed("a duration: seconds, or a number with ms, s, m, h or d, e.g. 30s", format_duration),
+    Allowed(
+        "a duration: seconds, or a number with ms, s, m, h or d, e.g. 30s",
+        format_duration,
+        "a duration",
+    ),
 ]
 
 # Bytes. Constraints of a field (`Field(ge=…)`) apply to the bytes.
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
-    Allowed("a size: bytes, or a number with kB, MB, GB, KiB, MiB or GiB, e.g. 64MiB", format_size),
+    Allowed(
+        "a size: bytes, or a number with kB, MB, GB, KiB, MiB or GiB, e.g. 64MiB",
+        format_size,
+        "a size",
+    ),
 ]

@@ -115,6 +115,11 @@ class Setting:
         return describe(self.field.annotation, self.field.metadata)
 
     @property
+    def allowed_briefly(self) -> str:
+        """The same, for where durations and sizes were explained before."""
+        return describe(self.field.annotation, self.field.metadata, brief=True)
+
+    @property
     def meaning(self) -> str:
         """Its description, on one line."""
         return " ".join((self.field.description or "").split())
@@ -147,13 +152,15 @@ def plain_type(annotation: Any) -> tuple[Any, bool]:
     return annotation, optional
 
 
-def describe(annotation: Any, metadata: list[Any]) -> str:
+def describe(annotation: Any, metadata: list[Any], *, brief: bool = False) -> str:
     """Says in words what values a type takes, with its bounds."""
     base, optional = plain_type(annotation)
     notes = [*metadata, *_nested(annotation)]
-    words = next((note.text for note in notes if isinstance(note, Allowed)), None)
-    if words is None:
+    told = next((note for note in notes if isinstance(note, Allowed)), None)
+    if told is None:
         words = _describe_plain(base)
+    else:
+        words = told.name if brief and told.name else told.text
     words += _bounds(notes)
     return f'{words}, or "none"' if optional else words
 
@@ -193,9 +200,11 @@ def _bounds(notes: list[Any]) -> str:
         elif isinstance(note, annotated_types.Lt):
             high = f"to less than {write(note.lt)}"
         elif isinstance(note, annotated_types.MinLen):
-            low = f"at least {note.min_length} long"
+            low = f"{note.min_length} or more long"
         elif isinstance(note, annotated_types.MaxLen):
-            high = f"at most {note.max_length} long"
+            least = low.partition(" ")[0]
+            low = ""
+            high = f"{least or 0} to {note.max_length} long"
     both = " ".join(part for part in (low, high) if part)
     return f", {both}" if both else ""
 

@@ -19,7 +19,8 @@ _HEAD: Final = """\
 # A flag goes before a variable of the environment, that before this file, this before the
 # default. Read from --config FILE, else $PULLWORK_CONFIG, else ./pullwork.toml if there.
 # Every key is shown with its default; take the # away to set it.
-# Check a file with: pullwork config --check FILE
+# Durations are seconds, or numbers with ms, s, m, h, d: "30s". Sizes are bytes, or a number
+# with kB, MB, GB, KiB, MiB, GiB: "64MiB". Check a file with: pullwork config --check FILE
 """
 
 
@@ -46,6 +47,11 @@ def default_text(setting: Setting) -> str:
     return to_toml(setting, default)
 
 
+def is_computed(setting: Setting) -> bool:
+    """Tells whether each machine computes this default for itself."""
+    return any(isinstance(note, DefaultText) for note in metadata_of(setting.field))
+
+
 def to_toml(setting: Setting, value: object) -> str:
     """Returns a value in TOML, durations and sizes with their units."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -56,15 +62,13 @@ def to_toml(setting: Setting, value: object) -> str:
 
 
 def _entry(setting: Setting) -> str:
-    words = f"{setting.meaning} {setting.variable}; {setting.allowed}."
-    lines = [f"# {line}\n" for line in textwrap.wrap(words.strip(), WIDTH - 2)]
-    if _is_computed(setting) or setting.field.default is None:
+    names = f"{setting.variable}: {setting.allowed_briefly}."
+    paragraphs = (setting.meaning, names)
+    wrapped = (line for words in paragraphs for line in textwrap.wrap(words, WIDTH - 2))
+    lines = [f"# {line}\n" for line in wrapped]
+    if is_computed(setting) or setting.field.default is None:
         return "\n" + "".join(lines) + f"#{setting.name} =   # {default_text(setting)}\n"
     return "\n" + "".join(lines) + f"#{setting.name} = {default_text(setting)}\n"
-
-
-def _is_computed(setting: Setting) -> bool:
-    return any(isinstance(note, DefaultText) for note in metadata_of(setting.field))
 
 
 def _meaning(section: type[Section]) -> str:
