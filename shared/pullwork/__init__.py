@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pullwork.client import Client as Client
+    from pullwork.context import NoTaskError as NoTaskError
     from pullwork.context import TaskContext as TaskContext
     from pullwork.context import current as current
     from pullwork.errors import DeadlineError as DeadlineError
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "client": ("Client",),
-    "context": ("TaskContext", "current"),
+    "context": ("NoTaskError", "TaskContext", "current"),
     "errors": (
         "DeadlineError",
         "DiskFullError",

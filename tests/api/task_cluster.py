@@ -20,10 +20,12 @@ class TaskCluster(Cluster):
         super().__init__(folder)
         self._settings = {f"PULLWORK_MASTER_{name}": value for name, value in settings.items()}
 
-    def task_worker(self, name: str = "worker") -> Process:
-        """Starts a worker; it registers by itself."""
-        flags = ["--tasks", "sample_tasks", "--name", name, "--slots", "50"]
-        env = {"PULLWORK_ADDRESS": self.address, "PYTHONPATH": str(HERE)}
+    def task_worker(
+        self, name: str = "worker", module: str = "sample_tasks", path: Path = HERE
+    ) -> Process:
+        """Starts a worker of a module's tasks; it registers by itself."""
+        flags = ["--tasks", module, "--name", name, "--slots", "50"]
+        env = {"PULLWORK_ADDRESS": self.address, "PYTHONPATH": str(path)}
         return self._start(name, ["pullwork_worker", *flags], env)
 
     def _start(self, name: str, arguments: list[str], more_env: dict[str, str]) -> Process:
