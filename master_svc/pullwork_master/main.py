@@ -42,7 +42,7 @@ class Master:
     def __init__(self, settings: MasterSettings) -> None:
         self._settings = settings
         policy = settings.policy()
-        self._storage = SqliteStorage(settings.data)
+        self._storage = SqliteStorage(settings.data, settings.advertise or settings.listen)
         self._engine = Engine(self._storage, policy, reserve_bytes=settings.disk_reserve)
         self._policy = policy
         self._stop = asyncio.Event()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from storage_bench import Bench, a_queue, a_task, ended, id_of, plain, plain_all, seqs
 
@@ -105,7 +107,7 @@ def test_every_step_of_a_life_leaves_no_trace_of_the_one_before(bench: Bench) ->
     task = a_task(1, State.SCHEDULED, ready_ms=50)
     bench.insert(task)
     story = (Attempt(1, "w", "s", 60, 70, AttemptEnd.WORKER_LOST, LOST, b"d"),)
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"state": State.RUNNING, "attempt": 1, "ready_ms": 0, "started_ms": 60, "worker": "w"},
         {"checkpoint": b"half"},
         {"state": State.QUEUED, "deaths": 1, "failures": 2, "history": story, "failure": LOST},

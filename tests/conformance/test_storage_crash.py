@@ -43,7 +43,7 @@ while True:
 
 @pytest.mark.parametrize("commits", [1, 40, 400])
 def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path, commits: int) -> None:
-    program = [sys.executable, "-c", WRITER, tmp_path / "data", Path(__file__).parent]
+    program = [sys.executable, "-c", WRITER, str(tmp_path / "data"), str(Path(__file__).parent)]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         said = [int(writer.stdout.readline()) for _ in range(commits)]

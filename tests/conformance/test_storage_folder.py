@@ -124,6 +124,29 @@ def _refusal_as_nobody(folder: Path) -> str:
     return run.stdout
 
 
+def test_a_store_that_this_user_may_only_read_is_refused(tmp_path: Path) -> None:
+    Bench(sqlite(tmp_path)).close()
+    folder = tmp_path / "data"
+    (folder / DATABASE).chmod(0o400)
+    (folder / LOCK).chmod(0o666)
+    folder.chmod(0o777)
+    tmp_path.chmod(0o755)
+    message = refusal(folder) if os.geteuid() != 0 else _refusal_as_nobody(folder)
+    assert f"{folder} can't be used: Permission denied" in message
+
+
+def test_a_master_that_could_not_start_leaves_the_folder_free(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / DATABASE).mkdir(parents=True)
+    failed = SqliteStorage(folder)
+    with pytest.raises(StorageError, match="Is a directory"):
+        failed.open()
+    (folder / DATABASE).rmdir()
+    storage = SqliteStorage(folder)
+    assert storage.open().term == 1
+    storage.close()
+
+
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()

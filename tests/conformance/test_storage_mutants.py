@@ -11,10 +11,11 @@ import pytest
 import test_storage_commit as commits
 import test_storage_find as finds
 import test_storage_views as views
-from storage_bench import Bench
+from storage_bench import Bench, a_task, id_of
 from storage_engines import memory, sqlite
 
 from pullwork_master.core.effects import Writes
+from pullwork_master.core.model import State
 from pullwork_master.storage import memory as memory_engine
 from pullwork_master.storage import sqlite_queries as sql
 from pullwork_master.storage.base import Storage
@@ -156,7 +157,7 @@ MUTANTS = {
         sqlite,
         commit_by_halves,
         lambda bench, patch: commits.test_a_commit_stores_all_or_nothing(
-            bench, commits.a_task(2, id=commits.id_of(1))
+            bench, a_task(2, id=id_of(1))
         ),
     ),
     "what is stored is the core's own": Mutant(
@@ -184,7 +185,7 @@ MUTANTS = {
         sqlite,
         in_sql("BY_UNIQUE_KEY", "t.state < 4", "t.state < 3"),
         lambda bench, patch: finds.test_a_unique_key_is_held_while_its_task_has_not_ended(
-            bench, finds.State.RUNNING
+            bench, State.RUNNING
         ),
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from storage_bench import Bench, a_task, ended, id_of, plain, seqs
@@ -14,7 +15,7 @@ from pullwork_master.core.effects import Writes
 from pullwork_master.core.model import Spec, State, Task
 from pullwork_master.storage import sqlite_queries, sqlite_sweep
 
-HEAVY = {
+HEAVY: dict[str, Any] = {
     "payload": b"p",
     "checkpoint": b"c",
     "result": b"r",

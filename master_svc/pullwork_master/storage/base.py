@@ -72,13 +72,17 @@ class Reader(Protocol):
         """Returns one task whole."""
 
     def get_many(self, task_ids: list[str]) -> list[Task]:
-        """Returns those that exist, in no particular order, without payloads."""
+        """Returns those that exist, in no particular order, without payload and checkpoint."""
 
     def list(self, filter: Filter, before_seq: int, limit: int) -> list[Task]:
-        """Returns newest first, without payload and result, `seq` < before_seq (0: no bound)."""
+        """Returns newest first, without payload, checkpoint and result; `before_seq` 0: all."""
 
     def ends_after(self, revision: int, owner: str, queue: str, limit: int) -> EndsPage:
-        """Returns ends in order of revision, of an owner or a queue, without payloads."""
+        """Returns ends in order of revision, of an owner or a queue (empty: of all).
+
+        They come without payload and checkpoint. A page may be short, even empty, with more to
+        come: it says up to which revision it looked.
+        """
 
     def swept_revision(self, owner: str, queue: str) -> int:
         """Returns the highest revision that retention deleted, of this owner or queue as far as

@@ -63,8 +63,8 @@ class SqliteStorage:
         Errors: StorageInUseError, StorageError.
         """
         assert self._connection is None, "open already"
-        self._folder.lock()
         try:
+            self._folder.lock()
             with self._folder.explaining():
                 return self._start()
         except BaseException:
@@ -170,7 +170,6 @@ class SqliteStorage:
         connection = self._connection = sqlite3.connect(
             database, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
         )
-        database.chmod(0o600)
         migrations = shipped()
         refuse_foreign(connection, str(database), migrations)
         for setting in _SETTINGS:

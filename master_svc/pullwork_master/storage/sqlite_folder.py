@@ -76,6 +76,11 @@ class Folder:
             raise self._unusable(error) from None
         self._lock = handle
         self._sign(handle)
+        try:
+            # SQLite would make it readable by all, and would open what it may only read.
+            os.close(os.open(self.database, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise self._unusable(error) from None
 
     def unlock(self) -> None:
         """Gives the folder back; may be called twice."""

@@ -42,7 +42,7 @@ def refuse_foreign(connection: sqlite3.Connection, place: str, migrations: list[
     """Raises StorageError for a file of another program or of a newer Pullwork, untouched."""
     version = _version(connection)
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    tables: int = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application != APPLICATION_ID and (application or version or tables):
         raise StorageError(f"{place} belongs to another program; name another folder with --data")
     newest = len(migrations)
