@@ -251,7 +251,7 @@ class Lanes:
         slot.lane.popleft()
         slot.stuck = ticket.token
         self.out.append(Stuck(slot.index, ticket))
-        self._end_head(ticket, _timeout(ticket))
+        self._end_head(ticket, Released())  # replaced, if it is still wanted: its time was over
 
     def _head_runs_long(self, slot: Slot, now: float) -> None:
         slot.watched = len(slot.lane) > 1
@@ -288,8 +288,10 @@ class Lanes:
     def _end_head(self, head: Ticket, outcome: Outcome) -> None:
         if not head.wanted:
             head.move(Event.DROP)
+        elif head.state is State.STOPPING and head.timeout_s is not None:
+            self._end(head, _timeout(head.timeout_s))
         else:
-            self._end(head, _timeout(head) if head.state is State.STOPPING else outcome)
+            self._end(head, outcome)
 
     def _refresh(self, slot: Slot) -> None:
         if slot.ready and not slot.lane and slot.stuck is None:
@@ -298,6 +300,6 @@ class Lanes:
             self.free.pop(slot.index, None)
 
 
-def _timeout(ticket: Ticket) -> Failure:
-    message = f"the attempt ran longer than its execution timeout of {ticket.timeout_s:g} s"
+def _timeout(timeout_s: float) -> Failure:
+    message = f"the attempt ran longer than its execution timeout of {timeout_s:g} s"
     return Failure(Blame.TIMEOUT, "pullwork.ExecutionTimeout", message)

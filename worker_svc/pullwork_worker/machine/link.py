@@ -122,11 +122,12 @@ class Link:
 
     def lost_for(self, now: float) -> float | None:
         """Returns the seconds since the last contact, once, when they exceed the lease."""
-        silent_s = now - self.contact_at
-        if silent_s < self.lease_s or self.stopped_for_silence:
+        # Compared as in `next_at`: with a difference instead of a sum, rounding could make a
+        # moment due that is not.
+        if now < self.contact_at + self.lease_s or self.stopped_for_silence:
             return None
         self.stopped_for_silence = True
-        return silent_s
+        return now - self.contact_at
 
     def register_due(self, now: float) -> bool:
         """Returns whether to register now, and notes that it is done."""
@@ -156,7 +157,7 @@ class Link:
         """Yields what is to be sent again, and the stream if it is to be opened again."""
         if self.phase is not Phase.IN:
             return
-        silent = now - self.event_at >= SILENT_INTERVALS * self.interval_s
+        silent = now >= self.event_at + SILENT_INTERVALS * self.interval_s
         if self.reopen_at is None and silent:
             yield CloseStream()
             self.reopen_at = now
