@@ -14,12 +14,14 @@ from pullwork_master.core.limits import (
     TICKETS_BYTES_MAX,
     TICKETS_MAX,
 )
-from pullwork_master.core.model import Contact, Grant, Parked, Session
+from pullwork_master.core.model import Contact, Grant, Parked, Session, Task
 from pullwork_master.core.ready import Line
 from pullwork_master.core.timers import ParkedDue
 
-# What a ticket weighs beside its payload, roughly: for the bound on an answer's bytes.
+# What a ticket weighs beside its payload, checkpoint and headers, roughly: for the bound on
+# an answer's bytes.
 TICKET_BYTES = 512
+HEADER_BYTES = 8  # tags and lengths of one entry
 
 
 class Dispatch:
@@ -55,7 +57,7 @@ class Dispatch:
                 continue
             task = line.window.first()
             assert task is not None
-            room -= len(task.spec.payload) + len(task.checkpoint) + TICKET_BYTES
+            room -= _ticket_bytes(task)
             if room < 0 and grants:
                 break
             grants.append(leases.grant(self._book, task, session))
@@ -208,3 +210,12 @@ class Dispatch:
                 for queue in session.queues
             )
         )
+
+
+def _ticket_bytes(task: Task) -> int:
+    """Returns what a task weighs in an answer: one that is too large can't be sent at all."""
+    spec = task.spec
+    size = len(spec.payload) + len(task.checkpoint) + TICKET_BYTES
+    for key, value in spec.headers:
+        size += len(key.encode()) + len(value.encode()) + HEADER_BYTES
+    return size

@@ -69,13 +69,13 @@ def count(items: int, field: str, low: int, high: int) -> None:
         refuse(field, f"has {items} entries; at most {high} are taken in one call")
 
 
-def pairs(entries: dict[str, str], field: str, items_max: int, chars_max: int) -> None:
-    """Takes a map of words up to bounds on its entries and all its characters."""
+def pairs(entries: dict[str, str], field: str, items_max: int, bytes_max: int) -> None:
+    """Takes a map of words up to bounds on its entries and all its bytes."""
     if len(entries) > items_max:
         refuse(field, f"has {len(entries)} entries; at most {items_max} are taken")
-    chars = sum(len(key) + len(value) for key, value in entries.items())
-    if chars > chars_max:
-        refuse(field, f"has {chars} characters in all; at most {chars_max} are taken")
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in entries.items())
+    if size > bytes_max:
+        refuse(field, f"has {size} bytes in all; at most {bytes_max} are taken")
 
 
 def duration_ms(value: Duration, field: str, *, positive: bool = False) -> int:

@@ -197,7 +197,7 @@ def _register(request: pb.RegisterRequest) -> Register:
             f"{limits.WORKER_LINES_MAX} are taken",
         )
     labels = dict(request.labels)
-    fields.pairs(labels, "labels", limits.WORKER_LABELS_MAX, limits.HEADERS_CHARS_MAX)
+    fields.pairs(labels, "labels", limits.WORKER_LABELS_MAX, limits.HEADERS_BYTES_MAX)
     return Register(
         name=fields.text(request.worker_name, "worker_name", limits.NAME_CHARS_MAX, required=True),
         boot_id=fields.text(request.boot_id, "boot_id", limits.BOOT_ID_CHARS_MAX, required=True),

@@ -45,7 +45,7 @@ def new_task(spec: task_pb2.TaskSpec, policy: Policy, where: str) -> NewTask:
     headers: tuple[tuple[str, str], ...] = ()
     if spec.headers:
         entries = dict(spec.headers)
-        fields.pairs(entries, f"{where}headers", limits.HEADERS_MAX, limits.HEADERS_CHARS_MAX)
+        fields.pairs(entries, f"{where}headers", limits.HEADERS_MAX, limits.HEADERS_BYTES_MAX)
         headers = tuple(sorted(entries.items()))
     deaths = spec.max_worker_deaths or _WORKER_DEATHS_DEFAULT
     made = Spec(
