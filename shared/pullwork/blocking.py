@@ -35,14 +35,31 @@ class LoopThread:
     """An event loop in a thread of its own, and the way to it."""
 
     def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Starts the thread; it is gone at the latest with the process."""
+        if self._loop is not None:
+            raise PullworkError("a client is used once; make another one")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="pullwork client", daemon=True
         )
         self._thread.start()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the thread has been started and not been stopped."""
+        return self._loop is not None and not self._loop.is_closed()
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs a coroutine over there and waits for what it gives."""
+        if self._loop is None or self._loop.is_closed():
+            work.close()
+            raise PullworkError(
+                "this client is not open, or not any more: use it as `with Client(...)`"
+            )
         if threading.current_thread() is self._thread:
             work.close()
             raise PullworkError(
@@ -67,11 +84,13 @@ class LoopThread:
             while (item := self.run(step())) is not end:
                 yield item
         finally:
-            if isinstance(items, AsyncGenerator):
+            if isinstance(items, AsyncGenerator) and self.is_open:
                 self.run(_close(items))
 
     def stop(self) -> None:
         """Ends the loop and the thread."""
+        assert self._loop is not None
+        assert self._thread is not None
         self.run(self._loop.shutdown_asyncgens())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -205,13 +224,14 @@ class Client:
         deadline: float = DEADLINE_S,
     ) -> None:
         self._client = asynchronous.Client(address, owner=owner, deadline=deadline)
+        self._thread = LoopThread()
         self.address: Final = self._client.address
         self.owner: Final = self._client.owner
+        self.queues: Final = Queues(self._thread, self._client.queues)
 
     def __enter__(self) -> Self:
-        self._thread = LoopThread()
+        self._thread.start()
         self._thread.run(self._client.__aenter__())
-        self.queues = Queues(self._thread, self._client.queues)
         return self
 
     def __exit__(

@@ -60,13 +60,13 @@ class Client:
     ) -> None:
         self.address: Final = address or _address_of_settings()
         self.owner: Final = owner or f"client-{uuid.uuid4()}"
-        self._deadline_s = deadline
+        self._connection: Final = Connection(self.address, deadline)
+        self._submitter: Final = Submitter(self._connection)
+        self.results: Final = Results(self._connection, self.owner)
+        self.queues: Final = Queues(self._connection)
 
     async def __aenter__(self) -> Self:
-        self._connection = Connection(self.address, self._deadline_s)
-        self._submitter = Submitter(self._connection)
-        self.results = Results(self._connection, self.owner)
-        self.queues = Queues(self._connection)
+        self._connection.open()
         return self
 
     async def __aexit__(

@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Callable
+from functools import cached_property
 from typing import Any, Final, Protocol, TypeVar
 
 import grpc
@@ -56,19 +57,49 @@ class Backoff:
 
 
 class Connection:
-    """One channel to a master and its stubs."""
+    """One channel to a master and its stubs, from `open` to `close`."""
 
     def __init__(self, address: str, deadline_s: float) -> None:
         self.address = address
         self.deadline_s = deadline_s
-        self._channel = open_channel(address)
-        self.tasks = task_service_pb2_grpc.TaskServiceStub(self._channel)
-        self.queues = queue_service_pb2_grpc.QueueServiceStub(self._channel)
-        self.registry = registry_service_pb2_grpc.RegistryServiceStub(self._channel)
+        self._channel: grpc.aio.Channel | None = None
+        self._closed = False
+
+    def open(self) -> None:
+        """Makes the channel, which belongs to the event loop that runs now."""
+        if self._channel is not None:
+            raise PullworkError("a client is used once; make another one")
+        self._channel = open_channel(self.address)
 
     async def close(self) -> None:
         """Ends what is under way and frees the channel."""
-        await self._channel.close(grace=None)
+        self._closed = True
+        if self._channel is not None:
+            await self._channel.close(grace=None)
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The open channel; raises PullworkError before `open` and UnavailableError afterwards."""
+        if self._closed:
+            raise UnavailableError("this client is closed")
+        if self._channel is None:
+            raise PullworkError("this client is not open: use it as `async with Client(...)`")
+        return self._channel
+
+    @cached_property
+    def tasks(self) -> task_service_pb2_grpc.TaskServiceAsyncStub:
+        """What is asked about tasks."""
+        return task_service_pb2_grpc.TaskServiceStub(self.channel)
+
+    @cached_property
+    def queues(self) -> queue_service_pb2_grpc.QueueServiceAsyncStub:
+        """What is asked about queues."""
+        return queue_service_pb2_grpc.QueueServiceStub(self.channel)
+
+    @cached_property
+    def registry(self) -> registry_service_pb2_grpc.RegistryServiceAsyncStub:
+        """What is asked about nodes."""
+        return registry_service_pb2_grpc.RegistryServiceStub(self.channel)
 
     async def call(
         self,
@@ -81,6 +112,7 @@ class Connection:
 
         Raises UnavailableError once that lasted for the deadline.
         """
+        _ = self.channel  # a stub does not know that its channel was closed
         backoff = Backoff()
         ends = time.monotonic() + (self.deadline_s if deadline_s is None else deadline_s)
         unavailable: PullworkError | None = None
@@ -106,7 +138,7 @@ class Connection:
         ends = time.monotonic() + self.deadline_s
         try:
             async with asyncio.timeout(self.deadline_s):
-                await self._channel.channel_ready()
+                await self.channel.channel_ready()
         except TimeoutError:
             raise self._explained(UnavailableError("no connection")) from None
         try:
@@ -143,6 +175,7 @@ class Connection:
         the master refuses the stream with, and UnavailableError if it could not be opened the
         first time within the deadline, unless the reader is `patient`.
         """
+        _ = self.channel
         backoff = Backoff()
         ends = None if patient else time.monotonic() + self.deadline_s
         while True:

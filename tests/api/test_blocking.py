@@ -175,3 +175,18 @@ def test_a_handle_says_which_task_it_is(still: blocking.Client) -> None:
     task_id = str(uuid.uuid4())
     handle: blocking.Handle[Any] = still.handle(task_id)
     assert task_id in repr(handle)
+
+
+def test_a_client_is_used_inside_with(alone: str) -> None:
+    client = blocking.Client(alone)
+    with pytest.raises(PullworkError, match="use it as `with Client"):
+        client.members()
+    with client:
+        listed = client.list()
+        client.submit(sample_tasks.add.with_args(1))
+        next(listed)
+    listed.close()
+    with pytest.raises(PullworkError, match="not any more"):
+        client.members()
+    with pytest.raises(PullworkError, match="a client is used once"):
+        client.__enter__()
