@@ -23,7 +23,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pullwork_worker.machine import Blame, Failure, Kind, Machine, Note, Released, Success, Ticket
+from pullwork_worker.machine import (
+    Blame,
+    Failure,
+    Kind,
+    Machine,
+    Note,
+    Outcome,
+    Released,
+    Success,
+    Ticket,
+)
 from pullwork_worker.machine import instructions as do
 from pullwork_worker.machine.desk import Desk
 from pullwork_worker.machine.invariants import capacity, validate_state
@@ -216,10 +226,26 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: "report" in self.calls)
     @rule(count=st.integers(0, SLOTS + LOOK_AHEAD), type=st.sampled_from(["child", *KINDS]))
     def report_is_answered(self, count: int, type: str) -> None:
+        self.answer_report(count, type)
+
+    def answer_report(self, count: int, type: str) -> None:
         call = self.calls.pop("report")
         self.forget({token for token, _ in call.outcomes})
         tickets = self.tickets([type] * count, call.tickets_max)
         self.feed(self.machine.report_answered(call, tickets, self.now))
+
+    @rule()
+    def tiny_work_flows(self) -> None:
+        """What it takes until a worker looks ahead: children get followers."""
+        if "request" in self.calls:
+            call = self.calls.pop("request")
+            tickets = self.tickets(["child"] * SLOTS, call.tickets_max)
+            self.feed(self.machine.request_answered(call, tickets, self.now))
+        busy = [index for index, room in enumerate(self.rooms) if room.lane]
+        if busy:
+            self.end(busy[0], 1, Success(b"1", ""))
+        if "report" in self.calls:
+            self.answer_report(SLOTS + LOOK_AHEAD, "child")
 
     @precondition(lambda self: "report" in self.calls)
     @rule(refused=st.booleans())
@@ -286,10 +312,12 @@ class World(RuleBasedStateMachine):
     @rule(data=st.data(), count=st.integers(1, 3), works=st.booleans())
     def attempts_end(self, data: st.DataObject, count: int, works: bool) -> None:
         busy = [index for index, room in enumerate(self.rooms) if room.lane]
-        slot = data.draw(st.sampled_from(busy))
+        outcome = Success(b"1", "") if works else Failure(Blame.APPLICATION, "x", "x")
+        self.end(data.draw(st.sampled_from(busy)), count, outcome)
+
+    def end(self, slot: int, count: int, outcome: Outcome) -> None:
         room = self.rooms[slot]
         ends = []
-        outcome = Success(b"1", "") if works else Failure(Blame.APPLICATION, "x", "x")
         for _ in range(min(count, len(room.lane))):
             ends.append((slot, room.lane.popleft().token, outcome, 0.001))
             self.head_begins(room)
