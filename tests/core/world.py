@@ -7,16 +7,27 @@ The account is kept from answers alone, so it can contradict the core. The order
 
 from __future__ import annotations
 
-import random
+from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Any
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.effects import Effects
 from pullwork_master.core.invariants import check
-from pullwork_master.core.limits import Policy
+from pullwork_master.core.limits import REQUESTS_REMEMBERED, Policy
 from pullwork_master.core.machine import Core
-from pullwork_master.core.model import Failure, FailureKind, Grant, Load, Now, Retry, Spec, State
-from pullwork_master.core.rejections import Rejection
+from pullwork_master.core.model import (
+    Failure,
+    FailureKind,
+    Grant,
+    Load,
+    Now,
+    Session,
+    Spec,
+    State,
+    Task,
+)
+from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.storage.memory import MemoryStorage
 
 QUEUES = ("default", "mail")
@@ -50,6 +61,14 @@ class Worker:
     stream: int = 0
     held: dict[str, Grant] = field(default_factory=dict)
     reported: dict[str, c.Outcome] = field(default_factory=dict)
+    # What named requests were answered with, as far back as the master remembers.
+    answered: OrderedDict[str, tuple[str, ...]] = field(default_factory=OrderedDict)
+
+    @property
+    def token(self) -> str:
+        """The token of the only ticket it holds."""
+        (token,) = self.held
+        return token
 
 
 class World:
@@ -58,12 +77,13 @@ class World:
     def __init__(self, policy: Policy = POLICY) -> None:
         self.policy = policy
         self.storage = MemoryStorage()
-        self.reader = self.storage.reader()
         self.mono_ms = 1_000
         self.wall_ms = 1_700_000_000_000
         self.calls = 0
         self.answers: dict[int, object] = {}
-        self.pending: dict[int, tuple[Worker, str]] = {}
+        self.pending: dict[int, tuple[Worker, str, str]] = {}
+        # What parked requests were answered with, in order.
+        self.unparked: list[tuple[Worker, Any]] = []
         self.workers: list[Worker] = []
         # The account: acknowledged ids, attempts granted, outcomes accepted.
         # Each with the moment from which retention may delete it; 0: it has not ended.
@@ -73,6 +93,8 @@ class World:
         self.accepted: dict[str, bytes] = {}
         self.succeeded: dict[str, str] = {}
         self.news: list[tuple[str, object]] = []
+        # How much each session was let keep when it began; beyond that its credit bounds it.
+        self.kept: dict[str, int] = {}
         self.start()
 
     # --- the engine's part --------------------------------------------------------------
@@ -100,10 +122,11 @@ class World:
         for call, rejection in effects.refusals:
             self.answers[call] = rejection
         for call in [call for call in self.pending if call in self.answers]:
-            worker, session = self.pending.pop(call)
+            worker, session, request_id = self.pending.pop(call)
             answer = self.answers.pop(call)
+            self.unparked.append((worker, answer))
             if isinstance(answer, tuple) and worker.session == session:
-                self.receive(worker, answer)
+                self.receive(worker, answer, request_id)
         self.news += effects.news
         self.check()
         return effects
@@ -114,25 +137,32 @@ class World:
         self.step([(self.calls, command)])
         return self.answers.pop(self.calls, None)
 
-    def pass_time(self, ms: int, wall_ms: int | None = None) -> None:
-        """Moves the clocks as the engine would: by looks at most a second apart."""
-        wall_left = ms if wall_ms is None else wall_ms
+    def pass_time(self, ms: int) -> None:
+        """Moves both clocks as the engine would: by looks at most a second apart."""
         while ms > 0:
             stride = min(ms, 1_000, max(1, self.core.due_in_ms(self.now) or 1))
             self.mono_ms += stride
+            self.wall_ms += stride
             ms -= stride
-            self.wall_ms += stride if wall_ms is None else 0
             self.step([])
-        if wall_ms is not None:
-            self.wall_ms += wall_left
-            self.step([])
+
+    def jump_wall(self, ms: int) -> None:
+        """Sets the wall clock forth or back, as an operator or a time server does."""
+        self.wall_ms += ms
+        self.step([])
+
+    def freeze(self, ms: int) -> None:
+        """Stops the master's own process for a while: the clocks go on, nobody looks."""
+        self.mono_ms += ms
+        self.wall_ms += ms
+        self.step([])
 
     # --- the laws -----------------------------------------------------------------------
 
     def check(self) -> None:
         book = self.core.book
         check(book)
-        stored = {task.spec.id: task for task in self.reader.list(c.Filter(), 0, 10**9)}
+        stored = self.storage.by_id
         for task_id, retain_until in list(self.acknowledged.items()):
             task = stored.get(task_id)
             if task is None:
@@ -150,11 +180,18 @@ class World:
             if kept.state is State.RUNNING:
                 require(kept.seq in book.tasks, "what runs on disk runs in memory", kept)
         for task in book.tasks.values():
-            kept = stored.get(task.spec.id)
-            require(kept is not None and kept.state is task.state, "disk and memory agree", task)
+            twin = stored.get(task.spec.id)
+            require(twin is not None and twin.state is task.state, "disk and memory agree", task)
         for line in book.lines.values():
             if line.queued and not line.window.tasks:
                 require(self.core.hungry(), "what waits on disk is paged in", line.queue, line.type)
+        for session in book.sessions.values():
+            bound = max(session.slots + session.look_ahead_max, self.kept.get(session.id, 0))
+            require(
+                session.ghost or len(session.held) <= bound,
+                "nobody is given more than its credit",
+                session.id,
+            )
         moment = self.core.due_in_ms(self.now)
         require(moment is not None, "there is always a next moment to look at")
 
@@ -162,6 +199,22 @@ class World:
         """Strikes a task from the account that retention deleted: its id may be used anew."""
         for account in (self.acknowledged, self.last_attempt, self.last_token, self.succeeded):
             account.pop(task_id, None)
+
+    # --- what a test looks at ------------------------------------------------------------
+
+    def task(self, number: int) -> Task:
+        """Returns a task as it is on disk, by the number that its id was made from."""
+        return self.storage.by_id[spec(number).id]
+
+    def session(self, worker: Worker) -> Session:
+        return self.core.book.sessions[worker.session]
+
+    def alive(self, worker: Worker) -> bool:
+        return worker.session in self.core.book.sessions
+
+    def news_of(self, worker: Worker, kind: type) -> list[Any]:
+        """Returns what a worker's session was told, of one kind."""
+        return [n for to, n in self.news if to == worker.session and isinstance(n, kind)]
 
     # --- what clients do ----------------------------------------------------------------
 
@@ -194,24 +247,41 @@ class World:
 
     # --- what workers do ----------------------------------------------------------------
 
-    def register(self, worker: Worker, types: tuple[str, ...] = TYPES, **more: object) -> object:
-        held = tuple(c.Held(token, True) for token in worker.held)
-        queues = more.get("queues", QUEUES)
-        assert isinstance(queues, tuple)
+    def register(
+        self,
+        worker: Worker,
+        types: tuple[str, ...] = TYPES,
+        *,
+        queues: tuple[str, ...] = QUEUES,
+        slots: int = 2,
+        look_ahead_max: int = 1,
+        started: bool = True,
+    ) -> object:
+        held = tuple(c.Held(token, started) for token in worker.held)
         answer = self.ask(
-            c.Register(
-                worker.name, worker.boot, queues, types, slots=2, look_ahead_max=1, held=held
-            )
+            c.Register(worker.name, worker.boot, queues, types, slots, look_ahead_max, held=held)
         )
         if isinstance(answer, c.Registered):
             worker.session = answer.session.id
             worker.stream = 0
+            worker.answered.clear()
             worker.held = {
                 token: grant
                 for (token, grant), kept in zip(worker.held.items(), answer.kept, strict=True)
                 if kept
             }
+            self.kept[worker.session] = len(worker.held)
         return answer
+
+    def join(self, name: str = "w1", boot: str = "", *, stream: bool = True, **more: Any) -> Worker:
+        """Has a new worker process register and open its stream."""
+        worker = Worker(name, boot or f"boot-of-{name}")
+        answer = self.register(worker, **more)
+        assert isinstance(answer, c.Registered), answer
+        self.workers.append(worker)
+        if stream:
+            self.open_stream(worker)
+        return worker
 
     def open_stream(self, worker: Worker) -> object:
         answer = self.ask(c.OpenStream(worker.session))
@@ -223,15 +293,29 @@ class World:
         worker.stream = 0
 
     def request(self, worker: Worker, tasks: int, wait_ms: int = 0, request_id: str = "") -> object:
-        command = c.Request(worker.session, tasks, wait_ms, request_id)
-        answer = self.ask(command)
+        answer = self.ask(c.Request(worker.session, tasks, wait_ms, request_id))
         if isinstance(answer, tuple):
-            self.receive(worker, answer)
+            self.receive(worker, answer, request_id)
         elif answer is None:
-            self.pending[self.calls] = (worker, worker.session)
+            self.pending[self.calls] = (worker, worker.session, request_id)
         return answer
 
-    def receive(self, worker: Worker, grants: tuple[Grant, ...]) -> None:
+    def receive(self, worker: Worker, grants: tuple[Grant, ...], request_id: str = "") -> None:
+        tokens = tuple(grant.token for grant in grants)
+        before = worker.answered.get(request_id)
+        if before is not None:
+            held = self.core.book.sessions[worker.session].held.values()
+            standing = [task.token for task in held if task.token in before]
+            require(
+                sorted(tokens) == sorted(standing),
+                "a repeated request gets the same tickets",
+                request_id,
+                tokens,
+            )
+        elif request_id and tokens:
+            worker.answered[request_id] = tokens
+            if len(worker.answered) > REQUESTS_REMEMBERED:
+                worker.answered.popitem(last=False)
         for grant in grants:
             task_id = grant.spec.id
             require(task_id in self.acknowledged, "only acknowledged tasks are granted", task_id)
@@ -260,8 +344,15 @@ class World:
             worker.held.pop(outcome.token, None)
             worker.reported[outcome.token] = outcome
             self.judge(outcome, verdict, owners.get(outcome.token), latest)
-        self.receive(worker, answer.grants)
+        if tasks:
+            self.receive(worker, answer.grants, request_id)
         return answer
+
+    def verdict(self, worker: Worker, outcome: c.Outcome) -> c.Verdict:
+        """Reports one outcome and returns the word on it."""
+        answer = self.report(worker, outcome)
+        assert isinstance(answer, c.Reported), answer
+        return answer.verdicts[0]
 
     def judge(
         self, outcome: c.Outcome, verdict: c.Verdict, task_id: str | None, latest: set[str]
@@ -291,9 +382,13 @@ class World:
         if isinstance(outcome.result, c.Success):
             self.succeeded[task_id] = outcome.token
 
-    def heartbeat(self, worker: Worker, tokens: tuple[str, ...] | None = None) -> object:
+    def heartbeat(
+        self, worker: Worker, tokens: tuple[str, ...] | None = None, *, started: bool = True
+    ) -> object:
         listed = tuple(worker.held) if tokens is None else tokens
-        held = tuple(c.Held(token, True) for token in listed)
+        return self.tell_held(worker, *(c.Held(token, started) for token in listed))
+
+    def tell_held(self, worker: Worker, *held: c.Held) -> object:
         answer = self.ask(c.Heartbeat(worker.session, held, Load()))
         if isinstance(answer, c.HeartbeatAnswer):
             for token in answer.abandon:
@@ -305,6 +400,15 @@ class World:
         for worker in self.workers:
             worker.stream = 0
         self.start()
+
+
+def refused(answer: object, reason: Reason) -> Rejection:
+    """Returns the rejection that an answer must be."""
+    require(
+        isinstance(answer, Rejection) and answer.reason is reason, f"refused as {reason}", answer
+    )
+    assert isinstance(answer, Rejection)
+    return answer
 
 
 def success(token: str, value: bytes = b"ok") -> c.Outcome:
@@ -329,131 +433,3 @@ def spec(number: int, **more: object) -> Spec:
         **more,
     }
     return Spec(id=f"00000000-0000-7000-8000-{number:012d}", **facts)  # type: ignore[arg-type]
-
-
-class Walk:
-    """A drunkard's walk through a world: anything that may happen, in any order."""
-
-    def __init__(self, seed: int, policy: Policy = POLICY) -> None:
-        self.dice = random.Random(seed)
-        self.world = World(policy)
-        self.numbers = 0
-        self.boots = 0
-        for name in ("w1", "w2", "w3"):
-            self.world.workers.append(Worker(name, self.boot()))
-
-    def boot(self) -> str:
-        self.boots += 1
-        return f"boot-{self.boots}"
-
-    def run(self, steps: int) -> None:
-        moves = [
-            (self.submit, 6),
-            (self.request, 8),
-            (self.report, 8),
-            (self.heartbeat, 4),
-            (self.time, 5),
-            (self.register, 3),
-            (self.stream, 3),
-            (self.client, 2),
-            (self.operator, 1),
-            (self.crash, 1),
-        ]
-        names = [move for move, _ in moves]
-        weights = [weight for _, weight in moves]
-        for move in self.dice.choices(names, weights, k=steps):
-            move()
-
-    def worker(self) -> Worker:
-        return self.dice.choice(self.world.workers)
-
-    def some_id(self) -> str:
-        return self.dice.choice(list(self.world.acknowledged) or [spec(0).id])
-
-    def submit(self) -> None:
-        dice = self.dice
-        made = []
-        for _ in range(dice.randint(1, 5)):
-            self.numbers += 1
-            number = self.numbers if dice.random() < 0.9 else dice.randint(1, self.numbers)
-            made.append(
-                spec(
-                    number,
-                    queue=dice.choice(QUEUES),
-                    type=dice.choice(TYPES),
-                    priority=dice.choice((0, 0, 0, 5, -5)),
-                    retry=Retry(dice.choice((1, 3)), 500, 2_000, 2.0),
-                    execution_timeout_ms=dice.choice((0, 0, 2_000)),
-                    progress_timeout_ms=dice.choice((0, 0, 3_000)),
-                    max_worker_deaths=dice.choice((1, 3)),
-                    unique_key=dice.choice(("", "", "", "u1", "u2")),
-                    owner=dice.choice(("me", "you")),
-                    retention_ms=dice.choice((0, 5_000, 60_000)),
-                )
-            )
-        self.world.submit(*made, delay_ms=dice.choice((0, 0, 1_500)))
-
-    def request(self) -> None:
-        worker = self.worker()
-        if worker.session:
-            request_id = self.dice.choice(("", f"r{self.dice.randint(1, 50)}"))
-            self.world.request(
-                worker, self.dice.randint(1, 3), self.dice.choice((0, 1_500)), request_id
-            )
-
-    def report(self) -> None:
-        worker, dice = self.worker(), self.dice
-        tokens = list(worker.held) + dice.choices(list(worker.reported) or ["9.9.none"], k=1)
-        made = []
-        for token in dice.sample(tokens, min(len(tokens), dice.randint(1, 3))):
-            again = worker.reported.get(token)
-            if again is not None and dice.random() < 0.7:
-                made.append(again)
-                continue
-            make = dice.choice((success, success, failure, released, self.died))
-            made.append(make(token))
-        self.world.report(worker, *made, tasks=dice.randint(0, 2))
-
-    def died(self, token: str) -> c.Outcome:
-        return failure(token, FailureKind.WORKER_LOST)
-
-    def heartbeat(self) -> None:
-        worker = self.worker()
-        tokens = tuple(worker.held)
-        if tokens and self.dice.random() < 0.2:
-            tokens = tokens[1:]
-        self.world.heartbeat(worker, tokens)
-
-    def time(self) -> None:
-        self.world.pass_time(self.dice.choice((10, 200, 600, 1_200, 4_000)))
-
-    def register(self) -> None:
-        worker = self.worker()
-        if self.dice.random() < 0.3:  # it died, and another process takes its name
-            worker.boot, worker.held, worker.reported = self.boot(), {}, {}
-        self.world.register(worker, self.dice.choice((TYPES, ("a",), ("b", "c"))))
-
-    def stream(self) -> None:
-        worker = self.worker()
-        if worker.stream:
-            self.world.break_stream(worker)
-        elif worker.session:
-            self.world.open_stream(worker)
-
-    def client(self) -> None:
-        self.dice.choice((self.world.cancel, self.world.retry))(self.some_id())
-
-    def operator(self) -> None:
-        dice, world = self.dice, self.world
-        choice = dice.randint(0, 4)
-        if choice <= 1:
-            world.ask(c.SetPaused(dice.choice(QUEUES), choice == 0))
-        elif choice == 2:
-            world.purge(dice.choice(QUEUES))
-        elif choice == 3:
-            world.ask(c.Evict(self.worker().session))
-        else:
-            world.ask(c.Explain(self.some_id()))
-
-    def crash(self) -> None:
-        self.world.restart()

@@ -45,7 +45,7 @@ class Clients:
         digests: dict[str, bytes] = {}
         keys: dict[tuple[str, str], str] = {}
         for index, new in enumerate(command.tasks):
-            duplicate = self._duplicate(new, index, digests, keys)
+            duplicate = self._duplicate(new, command.id_field.format(index), digests, keys)
             receipts.append(Receipt(duplicate or new.spec.id, duplicate is not None))
             if duplicate is None:
                 fresh.append(new)
@@ -60,7 +60,7 @@ class Clients:
     def _duplicate(
         self,
         new: NewTask,
-        index: int,
+        id_field: str,
         digests: dict[str, bytes],
         keys: dict[tuple[str, str], str],
     ) -> str | None:
@@ -74,7 +74,7 @@ class Clients:
                 raise Rejection(
                     Reason.TASK_ID_CONFLICT,
                     f"task {spec.id} is there already with other content; choose another id",
-                    field=f"tasks[{index}].task_id",
+                    field=id_field,
                     task_id=spec.id,
                 )
             return spec.id

@@ -48,10 +48,12 @@ class Submit:
     """Store these tasks, all or none. Answer: `tuple[Receipt, ...]`.
 
     `chosen` are the ids that clients chose themselves: these may be on disk already.
+    `id_field` is where the id of a task stood in the request, by the task's index.
     """
 
     tasks: tuple[NewTask, ...]
     chosen: tuple[str, ...] = ()
+    id_field: str = "tasks[{}].task_id"
 
 
 class Receipt(NamedTuple):

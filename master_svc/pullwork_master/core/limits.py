@@ -16,6 +16,7 @@ IDS_MAX: Final = 1_000
 OUTCOMES_MAX: Final = 1_000
 PAGE_SIZE_MAX: Final = 1_000
 PAGE_SIZE_DEFAULT: Final = 100
+PAGE_BYTES_MAX: Final = 3 * 1024 * 1024  # failures may be long; leaves room under gRPC's 4 MiB
 WORKER_QUEUES_MAX: Final = 64
 WORKER_TYPES_MAX: Final = 1_024
 WORKER_LINES_MAX: Final = 4_096  # queues × types: each is an entry of an index

@@ -1,0 +1,177 @@
+"""A drunkard's walk through a world: anything that may happen, in any order."""
+
+from __future__ import annotations
+
+import random
+
+from world import POLICY, QUEUES, TYPES, Worker, World, failure, released, require, spec, success
+
+from pullwork_master.core import commands as c
+from pullwork_master.core.limits import Policy
+from pullwork_master.core.model import FailureKind, Retry, State
+
+FINISH_ROUNDS = 150
+FINISH_ROUND_MS = 300
+
+
+class Walk:
+    """One walk; the same seed takes the same steps."""
+
+    def __init__(self, seed: int, policy: Policy = POLICY) -> None:
+        self.dice = random.Random(seed)
+        self.world = World(policy)
+        self.numbers = 0
+        self.boots = 0
+        for name in ("w1", "w2", "w3"):
+            self.world.workers.append(Worker(name, self.boot()))
+
+    def boot(self) -> str:
+        self.boots += 1
+        return f"boot-{self.boots}"
+
+    def run(self, steps: int) -> None:
+        moves = [
+            (self.submit, 6),
+            (self.request, 8),
+            (self.report, 8),
+            (self.heartbeat, 4),
+            (self.time, 5),
+            (self.register, 3),
+            (self.stream, 3),
+            (self.client, 2),
+            (self.operator, 1),
+            (self.clocks, 1),
+            (self.crash, 1),
+        ]
+        names = [move for move, _ in moves]
+        weights = [weight for _, weight in moves]
+        for move in self.dice.choices(names, weights, k=steps):
+            move()
+
+    def worker(self) -> Worker:
+        return self.dice.choice(self.world.workers)
+
+    def some_id(self) -> str:
+        return self.dice.choice(list(self.world.acknowledged) or [spec(0).id])
+
+    def submit(self) -> None:
+        dice = self.dice
+        made = []
+        for _ in range(dice.randint(1, 5)):
+            self.numbers += 1
+            number = self.numbers if dice.random() < 0.9 else dice.randint(1, self.numbers)
+            made.append(
+                spec(
+                    number,
+                    queue=dice.choice(QUEUES),
+                    type=dice.choice(TYPES),
+                    priority=dice.choice((0, 0, 0, 5, -5)),
+                    retry=Retry(dice.choice((1, 3)), 500, 2_000, 2.0),
+                    execution_timeout_ms=dice.choice((0, 0, 2_000)),
+                    progress_timeout_ms=dice.choice((0, 0, 3_000)),
+                    max_worker_deaths=dice.choice((1, 3)),
+                    unique_key=dice.choice(("", "", "", "u1", "u2")),
+                    owner=dice.choice(("me", "you")),
+                    retention_ms=dice.choice((0, 5_000, 60_000)),
+                )
+            )
+        self.world.submit(*made, delay_ms=dice.choice((0, 0, 1_500)))
+
+    def request(self) -> None:
+        worker = self.worker()
+        if worker.session:
+            request_id = self.dice.choice(("", f"r{self.dice.randint(1, 50)}"))
+            self.world.request(
+                worker, self.dice.randint(1, 3), self.dice.choice((0, 1_500)), request_id
+            )
+
+    def report(self) -> None:
+        worker, dice = self.worker(), self.dice
+        tokens = list(worker.held) + dice.choices(list(worker.reported) or ["9.9.none"], k=1)
+        made = []
+        for token in dice.sample(tokens, min(len(tokens), dice.randint(1, 3))):
+            again = worker.reported.get(token)
+            if again is not None and dice.random() < 0.7:
+                made.append(again)
+                continue
+            make = dice.choice((success, success, failure, released, self.died))
+            made.append(make(token))
+        self.world.report(worker, *made, tasks=dice.randint(0, 2))
+
+    def died(self, token: str) -> c.Outcome:
+        return failure(token, FailureKind.WORKER_LOST)
+
+    def heartbeat(self) -> None:
+        worker = self.worker()
+        tokens = tuple(worker.held)
+        if tokens and self.dice.random() < 0.2:
+            tokens = tokens[1:]
+        self.world.heartbeat(worker, tokens, started=self.dice.random() < 0.7)
+
+    def time(self) -> None:
+        self.world.pass_time(self.dice.choice((10, 200, 600, 1_200, 4_000)))
+
+    def register(self) -> None:
+        worker = self.worker()
+        if self.dice.random() < 0.3:  # it died, and another process takes its name
+            worker.boot, worker.held, worker.reported = self.boot(), {}, {}
+        types = self.dice.choice((TYPES, ("a",), ("b", "c")))
+        self.world.register(worker, types, started=self.dice.random() < 0.7)
+
+    def stream(self) -> None:
+        worker = self.worker()
+        if worker.stream:
+            self.world.break_stream(worker)
+        elif worker.session:
+            self.world.open_stream(worker)
+
+    def client(self) -> None:
+        self.dice.choice((self.world.cancel, self.world.retry))(self.some_id())
+
+    def operator(self) -> None:
+        dice, world = self.dice, self.world
+        choice = dice.randint(0, 4)
+        if choice <= 1:
+            world.ask(c.SetPaused(dice.choice(QUEUES), choice == 0))
+        elif choice == 2:
+            world.purge(dice.choice(QUEUES))
+        elif choice == 3:
+            world.ask(c.Evict(self.worker().session))
+        else:
+            world.ask(c.Explain(self.some_id()))
+
+    def clocks(self) -> None:
+        """The wall clock is set, or the master's process stands still for a while."""
+        choice = self.dice.randint(0, 2)
+        if choice == 0:
+            self.world.freeze(5_000)
+        else:
+            self.world.jump_wall(3_600_000 if choice == 1 else -3_600_000)
+
+    def crash(self) -> None:
+        self.world.restart()
+
+    def finish(self) -> None:
+        """Lets the world be kind: whatever was acknowledged must then end, and soon."""
+        world = self.world
+        # Delays count by the wall clock, which may have been set back since.
+        ready_ms = [t.ready_ms for t in world.storage.by_id.values() if t.state is State.SCHEDULED]
+        world.jump_wall(max([world.wall_ms, *ready_ms]) - world.wall_ms)
+        for queue in QUEUES:
+            world.ask(c.SetPaused(queue, False))
+        for worker in world.workers:
+            world.register(worker)
+            world.open_stream(worker)
+        for _ in range(FINISH_ROUNDS):
+            if all(world.storage.by_id[each].state.ended for each in world.acknowledged):
+                return
+            parked = {session for _, session, _ in world.pending.values()}
+            for worker in world.workers:
+                if worker.held:
+                    world.report(worker, *map(success, worker.held))
+                if worker.session not in parked:
+                    world.request(worker, 3, wait_ms=60_000)
+                world.heartbeat(worker)
+            world.pass_time(FINISH_ROUND_MS)
+        waiting = [t for t in world.storage.by_id.values() if not t.state.ended]
+        require(False, "everything acknowledged ends", waiting)
