@@ -22,12 +22,13 @@ def submission(specs: Sequence[task_pb2.TaskSpec], policy: Policy, path: str) ->
     """Makes the command that submits a list; `path` names the list in refusals."""
     tasks = []
     chosen = []
+    place = "tasks[{}]." if path == "tasks" else f"{path}."
     for index, spec in enumerate(specs):
-        where = f"{path}[{index}]." if path == "tasks" else f"{path}."
+        where = place.format(index)
         tasks.append(new_task(spec, policy, where))
         if spec.task_id:
             chosen.append(tasks[-1].spec.id)
-    return Submit(tuple(tasks), tuple(chosen))
+    return Submit(tuple(tasks), tuple(chosen), f"{place}task_id")
 
 
 def new_task(spec: task_pb2.TaskSpec, policy: Policy, where: str) -> NewTask:
@@ -91,13 +92,15 @@ def _timeout(spec: task_pb2.TaskSpec, field: str, where: str) -> int:
 
 
 def _digest(spec: task_pb2.TaskSpec) -> bytes:
-    """Returns a digest of all that was submitted save the owner; maps are put in order first.
+    """Returns a digest of all that was submitted save owner and id; maps are put in order first.
 
-    A program that was started anew may submit under another owner what it submitted before.
+    A program that was started anew may submit under another owner what it submitted before,
+    and an id may be written in large or small letters.
     """
-    owner, spec.owner = spec.owner, ""
+    owner, task_id = spec.owner, spec.task_id
+    spec.owner = spec.task_id = ""
     wire = spec.SerializeToString(deterministic=True)
-    spec.owner = owner
+    spec.owner, spec.task_id = owner, task_id
     return hashlib.blake2b(wire, digest_size=16).digest()
 
 

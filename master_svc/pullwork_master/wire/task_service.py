@@ -94,14 +94,17 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         before_seq = _read_page_token(request.page_token, chosen)
         found = await self._disk.list(chosen, before_seq, size + 1)
         book = self._engine.core.book
-        token = _page_token(found[size - 1].seq, chosen) if len(found) > size else ""
-        return pb.ListTasksResponse(
-            tasks=[
-                convert.with_progress(convert.task(each, result=False), book)
-                for each in found[:size]
-            ],
-            next_page_token=token,
-        )
+        shown: list[task_pb2.Task] = []
+        room = limits.PAGE_BYTES_MAX
+        for kept in found[:size]:
+            task = convert.with_progress(convert.task(kept, result=False), book)
+            room -= task.ByteSize()
+            if room < 0 and shown:
+                break
+            shown.append(task)
+        more = len(found) > len(shown)
+        token = _page_token(found[len(shown) - 1].seq, chosen) if more else ""
+        return pb.ListTasksResponse(tasks=shown, next_page_token=token)
 
     async def WatchTasks(
         self, request: pb.WatchTasksRequest, context: Context

@@ -35,7 +35,7 @@ async def watch(
         if not stream.missing:
             return
     else:
-        yield await stream.first_message(resumed=cursor is not None)
+        yield stream.first_message()
         if cursor is not None:
             async for message in stream.catch_up():
                 yield message
@@ -67,13 +67,9 @@ class _Stream:
     def _cursor(self) -> str:
         return f"{self._store_id}-{self.told}"
 
-    async def first_message(self, *, resumed: bool) -> pb.WatchTasksResponse:
-        """Says that the stream stands, and whether retention deleted what it should have told."""
-        watcher = self._watcher
-        lapse = resumed and (
-            await self._disk.swept_revision(watcher.owner, watcher.queue) > self.told
-        )
-        return pb.WatchTasksResponse(cursor=self._cursor(), lapse=lapse)
+    def first_message(self) -> pb.WatchTasksResponse:
+        """Says that the stream stands."""
+        return pb.WatchTasksResponse(cursor=self._cursor())
 
     async def begin_with_ids(self) -> AsyncIterator[pb.WatchTasksResponse]:
         """Tells which of the tasks do not exist, and the present state of the others."""
@@ -89,12 +85,14 @@ class _Stream:
             yield message
 
     async def catch_up(self) -> AsyncIterator[pb.WatchTasksResponse]:
-        """Tells from disk what was committed since, and what has not ended, if that is wanted."""
+        """Tells from disk what was committed since, and what has not ended, if that is wanted;
+        then whether retention deleted some of it before it could be told."""
         watcher = self._watcher
         if watcher.task_ids:
             async for message in self.begin_with_ids():
                 yield message
             return
+        since = self.told
         more = True
         while more:
             page = await self._disk.ends_after(self.told, watcher.owner, watcher.queue, PAGE_TASKS)
@@ -103,6 +101,9 @@ class _Stream:
             for message in self.messages(ends):
                 yield message
             self.told = max(self.told, page.revision)
+        # Asked last: a sweep during the reading counts too.
+        if await self._disk.swept_revision(watcher.owner, watcher.queue) > since:
+            yield pb.WatchTasksResponse(cursor=self._cursor(), lapse=True)
         if watcher.every_change:
             async for message in self._not_ended():
                 yield message
