@@ -357,7 +357,9 @@ class WatchTasksResponse(_message.Message):
     cursor: _builtins.str
     """To resume after this message."""
     lapse: _builtins.bool
-    """Set once after resuming if retention deleted ends that this stream could have told."""
+    """Set, once after resuming or after the reader fell far behind, if retention deleted ends that
+    this stream could have told.
+    """
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]:
         """In the order in which it happened. Ended tasks come with result or failure, without payload."""
