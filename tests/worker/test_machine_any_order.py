@@ -350,24 +350,15 @@ class World(RuleBasedStateMachine):
         self.ring()
 
     def ring(self) -> None:
-        link = self.machine.link
+        machine, link = self.machine, self.machine.link
         silent = self.now >= link.contact_at + link.lease_s and not link.stopped_for_silence
-        cut = self.machine.draining
+        was_cut = machine.cut
         done = (State.ENDED, State.SENT)
-        before = {t.token for t in self.machine.desk.held.values() if t.state not in done}
-        if silent:
-            # What can't be vouched for any more is stopped by the worker itself.
-            self.forget(before - {t.token for t in self.machine.desk.ended})
-            self.feed_silent(before)
-        else:
-            self.feed(self.machine.tick(self.now))
-        if cut and self.machine.link.phase >= Phase.LEAVING:
-            self.owed &= set(self.machine.desk.held)
-
-    def feed_silent(self, before: set[str]) -> None:
-        instructions = self.machine.tick(self.now)
-        # An alarm of the same moment may have ended some first: those are kept.
-        self.owed |= before & set(self.machine.desk.held)
+        unfinished = {t.token for t in machine.desk.held.values() if t.state not in done}
+        instructions = machine.tick(self.now)
+        if silent or machine.cut != was_cut:
+            # What can't be vouched for any more, or has to be cut off, is let go by the worker.
+            self.forget(unfinished - set(machine.desk.held))
         self.feed(instructions)
 
     # Laws.

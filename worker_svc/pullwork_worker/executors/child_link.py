@@ -45,6 +45,7 @@ class ChildLink(asyncio.Protocol):
         self.ready = False
         self.booted = asyncio.Event()
         self.boot_error: Failure | None = None
+        self.unclaimed: list[str] = []
         self._setup = setup
         self._sink = sink
         self._frames = frames.Frames()
@@ -85,7 +86,10 @@ class ChildLink(asyncio.Protocol):
         finally:
             self.booted.set()
             self.kill()
+            self.unclaimed = self._never_begun()
             self._close(data)
+            if self._process is not None:
+                await self._process.wait()
 
     async def _spawn(self, fds: list[int]) -> asyncio.subprocess.Process:
         with await self._output.open() as end:
@@ -107,9 +111,6 @@ class ChildLink(asyncio.Protocol):
         else:
             data.close()
         self._output.close()
-
-    def release_sockets(self) -> None:
-        """Closes what `unclaimed` needed."""
         for end in (self._claims, self._claims_taken, self._control):
             if end is not None:
                 end.close()
@@ -144,7 +145,7 @@ class ChildLink(asyncio.Protocol):
         self._fresh = True
         return [token for _, token in taken]
 
-    def unclaimed(self) -> list[str]:
+    def _never_begun(self) -> list[str]:
         """Returns, after the child's end, the tokens that it did not begin."""
         count = self._unclaimed()
         tokens = [token for _, token in self._unreplied]

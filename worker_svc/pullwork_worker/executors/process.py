@@ -81,6 +81,7 @@ class ProcessExecutor:
                     await link.booted.wait()
                 except asyncio.CancelledError:
                     life.cancel()
+                    await asyncio.wait({life})
                     raise
             await self._mourn(link, life)
             if not link.ready:
@@ -93,6 +94,4 @@ class ProcessExecutor:
             log.error("a child process can't be started: %s", error, extra={"slot": link.slot})
         finally:
             self._links[link.slot] = None
-            unclaimed = link.unclaimed()
-            link.release_sockets()
-        self._sink.child_gone(link.slot, unclaimed, link.evidence())
+        self._sink.child_gone(link.slot, link.unclaimed, link.evidence())

@@ -35,6 +35,8 @@ from pullwork_worker.machine.ticket import Blame, Failure, Kind, Note, Outcome, 
 OUTCOMES_MAX: Final = 1000
 REPORT_BYTES_MAX: Final = 3 * 1024 * 1024
 NOTE_BYTES_MAX: Final = 3 * 1024 * 1024
+# What has ended when the drain grace passes gets this long to be reported.
+LAST_REPORT_S: Final = 2.0
 # This many child processes in a row that die before they are ready: nothing will ever run.
 BOOT_FAILURES_MAX: Final = 5
 
@@ -53,6 +55,7 @@ class Machine:
         self.desk = Desk(kinds, slots, look_ahead_max, stop_grace_s)
         self.link = Link()
         self.draining = False
+        self.cut = False
         self.exit_code = 0
         self.exit_reason = ""
         self._drain_grace_s = drain_grace_s
@@ -315,10 +318,16 @@ class Machine:
             self._begin_drain(reason, now)
             self.exit_reason = reason
             self._cut(reason, now)
+            self._depart()
 
     def _cut(self, reason: str, now: float) -> None:
         if self.link.phase < Phase.LEAVING:
+            self.cut = True
             self.desk.drop_unfinished(now, reason)
+            self.desk.lanes.alarms.set(now + LAST_REPORT_S, self._give_up, None)
+
+    def _give_up(self, _: None, _now: float) -> None:
+        if self.link.phase < Phase.LEAVING:
             self._depart()
 
     def _depart(self) -> None:
@@ -341,7 +350,8 @@ class Machine:
         if self.link.phase is Phase.IN:
             self._report(now)
             self._request(now)
-        if self.draining and self.link.phase < Phase.LEAVING and self.desk.idle():
+        over = self.desk.idle() or (self.cut and not self.desk.held)
+        if self.draining and self.link.phase < Phase.LEAVING and over:
             self._depart()
         out = [*self.desk.lanes.out, *self._out]
         self.desk.lanes.out.clear()
