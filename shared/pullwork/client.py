@@ -85,7 +85,8 @@ class Client:
         """Submits a call; when it returns, the task is on the master's disk.
 
         Submissions of many coroutines travel together. Raises QueueFullError, DiskFullError,
-        InvalidFieldError, TaskIdConflictError, or UnavailableError: then it may be stored.
+        InvalidFieldError, TaskIdConflictError; UnavailableError or DeadlineError if no answer
+        came in time: then it may be stored.
         """
         spec = call_spec(call, options, self.owner)
         return await self._submit(spec, call.task)
@@ -189,7 +190,7 @@ class Client:
             yield ended
 
     @overload
-    def handle(self, task_id: str) -> Handle[Any]: ...
+    def handle(self, task_id: str, task: None = None) -> Handle[Any]: ...
     @overload
     def handle(self, task_id: str, task: Task[..., R]) -> Handle[R]: ...
     def handle(self, task_id: str, task: Task[..., Any] | None = None) -> Handle[Any]:

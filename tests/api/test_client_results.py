@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import gc
 import uuid
+from collections.abc import Iterator
 
 import pytest
 import sample_tasks
@@ -17,6 +18,7 @@ from pullwork import (
     AttemptEnd,
     Change,
     Client,
+    DeadlineError,
     Ended,
     Failure,
     FailureKind,
@@ -156,14 +158,14 @@ async def test_thousands_submitted_at_once_all_come_back(client: Client) -> None
 async def test_map_hands_out_every_end_once(client: Client) -> None:
     taken = handed = most = 0
 
-    def numbers() -> object:
+    def numbers() -> Iterator[int]:
         nonlocal taken, most
         for taken in range(1, 5001):
             most = max(most, taken - handed)
             yield taken
 
     seen = set()
-    async for ended in client.map(sample_tasks.add, numbers(), window=300):  # type: ignore[arg-type]
+    async for ended in client.map(sample_tasks.add, numbers(), window=300):
         assert ended.result() == ended.item + 1
         seen.add(ended.item)
         handed += 1
@@ -301,3 +303,20 @@ async def test_nobody_hangs_where_no_master_is(free_port: int) -> None:
             with pytest.raises(UnavailableError, match=r"no master answered at .*pullwork master"):
                 await asking
         assert asyncio.get_running_loop().time() - begun < 6
+
+
+async def test_nobody_hangs_on_a_frozen_master(new_cluster: TaskCluster) -> None:
+    master = await new_cluster.master()
+    async with Client(new_cluster.address, deadline=0.5) as client:
+        handle = await client.submit(sample_tasks.add.with_args(1))
+        master.freeze()
+        for asking in (
+            client.submit(sample_tasks.add.with_args(1)),
+            handle.status(),
+            handle.result(timeout=0.2),
+        ):
+            with pytest.raises(DeadlineError):
+                await asking
+        master.thaw()
+        new_cluster.task_worker()
+        assert await handle.result(30) == 2

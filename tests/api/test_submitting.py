@@ -62,7 +62,7 @@ async def test_what_was_submitted_is_there_as_it_was_said(quiet: Client, queue: 
     assert task.created_at is not None
     assert task.ready_at - task.created_at == datetime.timedelta(seconds=60)
     assert task.worker == ""
-    assert task.progress is task.result is task.failure is task.ended_at is None
+    assert (task.progress, task.result, task.failure, task.ended_at) == (None,) * 4
 
 
 async def test_what_the_task_says_holds_where_the_submission_is_silent(

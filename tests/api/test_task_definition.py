@@ -156,7 +156,10 @@ class Strange:
 
 
 def takes_strange(it: Strange) -> None: ...
-def returns_strange() -> Strange: ...
+def returns_strange() -> Strange:
+    return Strange()
+
+
 def takes_unknown(it: NoSuchName) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
 
