@@ -14,6 +14,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 
+# Tests at once; most of them wait for processes, so more than one helps even on two cores.
+JOBS ?= auto
+
 # Where `proto` writes; the check of the stubs points it elsewhere.
 STUBS ?= shared
 BASELINE := proto/baseline.binpb
@@ -35,8 +38,8 @@ demo: $(READY)  ## Count words over worker processes, kill one, check the totals
 
 # --- to work on it
 
-test: $(READY_DEV)  ## Run the tests (ARGS="-k lease" passes arguments to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY_DEV)  ## Run the tests (ARGS="-k lease" goes to pytest; JOBS=0: one after another)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 $(ARGS)
 
 check: $(READY_DEV)  ## Check format, lint, types, import law, contract and stubs
 	@echo "ruff: format and lint"
