@@ -16,6 +16,7 @@ import psutil
 import pytest
 from cli_world import MAIN, run, until
 
+from pullwork.demo.cluster import Cluster, DemoError
 from pullwork.demo.tasks import count_words
 from pullwork.demo.words import count_file, differences, find_files, standard_library
 
@@ -71,7 +72,7 @@ def test_the_demo_loses_a_worker_gains_two_and_counts_right(folder: Path) -> Non
     out, _ = program.communicate(timeout=100)
     assert program.returncode == 0, out
     assert re.search(r"KILLED worker first-\d, pid \d+, with SIGKILL; it held \d+ tasks", out)
-    assert re.search(r"the master noticed after [\d.]+ s", out)
+    assert re.search(r"the master noticed after \d+ ms", out)
     assert "2 workers joined" in out
     assert "RIGHT: " in out
     assert "(killed)" in out
@@ -125,6 +126,14 @@ def test_the_producer_keeps_a_running_master_busy(address: str, folder: Path) ->
 def tasks_in_demo(address: str) -> list[object]:
     found: list[object] = run("list", "--queue", "demo", "--json", "--address", address).json
     return found
+
+
+async def test_a_process_that_can_t_start_is_told_with_its_last_words(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the master wants a folder")
+    async with Cluster(tmp_path, slots=1) as cluster:
+        with pytest.raises(DemoError, match="master ended by itself with") as caught:
+            await cluster.start_master()
+    assert str(tmp_path / "data") in str(caught.value)
 
 
 def test_words_are_counted_in_names_comments_and_strings_only(tmp_path: Path) -> None:

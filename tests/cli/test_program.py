@@ -186,6 +186,12 @@ def test_each_error_has_its_exit_code(error: BaseException, code: int) -> None:
     assert exit_code_of(error) == code
 
 
+def test_an_error_in_a_group_is_told_as_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ExceptionGroup("several", [ExceptionGroup("inner", [UnavailableError("gone")])])
+    assert group.tell(error) == ExitCode.UNREACHABLE
+    assert capsys.readouterr().err == "pullwork: gone\n"
+
+
 def test_version_is_told() -> None:
     assert run("version").out.startswith("pullwork ")
     assert set(run("version", "--json").json) == {"pullwork", "grpcio", "protobuf", "python"}

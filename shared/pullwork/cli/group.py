@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from pullwork.cli.exits import ExitCode, exit_code_of
+from pullwork.cli.printable import printable
 
 # Set by whoever wants to see where an unexpected error came from.
 TRACEBACK_VARIABLE: Final = "PULLWORK_TRACEBACK"
@@ -85,6 +86,8 @@ class RootGroup(TyperGroup):
 
 def tell(error: BaseException) -> ExitCode:
     """Says what stopped a command and returns the exit code."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     code = exit_code_of(error)
     if code is ExitCode.INTERRUPTED:
         say("interrupted")
@@ -104,7 +107,7 @@ def tell(error: BaseException) -> ExitCode:
 def say(message: str) -> None:
     """Writes a line, or a few, to stderr under the program's name."""
     for line in message.splitlines():
-        print(f"pullwork: {line}", file=sys.stderr)
+        print(f"pullwork: {printable(line)}", file=sys.stderr)
 
 
 def _is_the_framework_s(error: BaseException) -> bool:

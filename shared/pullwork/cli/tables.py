@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pullwork.cli.printable import printable
+from pullwork.cli.sheet import Column, Sheet, console
 from pullwork.cli.words import ago, at, failure_text, news_of, now_utc, payload_text, span, styled
 
 if TYPE_CHECKING:
@@ -17,33 +17,21 @@ if TYPE_CHECKING:
     from pullwork.queue_info import QueueInfo
     from pullwork.task_info import TaskInfo
 
-# A pipe has no width: nothing is cut there.
-_PIPE_WIDTH: Final = 10_000
-
-
-def console() -> Console:
-    """Returns the console on stdout."""
-    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
-
-
-def table(whole: Sequence[str], cut: Sequence[str] = (), numbers: Sequence[str] = ()) -> Table:
-    """Returns an empty table: columns that are never cut, numbers, then those that may be."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in whole:
-        made.add_column(name, no_wrap=True, overflow="fold")
-    for name in numbers:
-        made.add_column(name, no_wrap=True, justify="right")
-    for name in cut:
-        made.add_column(name, no_wrap=True, overflow="ellipsis", ratio=None)
-    return made
-
 
 def print_tasks(tasks: Iterable[TaskInfo]) -> None:
     """Prints tasks, a line each."""
     now = now_utc()
-    made = table(["ID", "STATE"], ["TYPE", "QUEUE", "MADE", "NEWS"], ["TRY"])
+    made = Sheet(
+        Column("ID", whole=True),
+        Column("STATE", whole=True),
+        Column("TRY", rank=3, whole=True, right=True),
+        Column("TYPE"),
+        Column("QUEUE", rank=2),
+        Column("MADE", rank=1, whole=True),
+        Column("NEWS"),
+    )
     for task in tasks:
-        made.add_row(
+        made.add(
             task.id,
             styled(task.state),
             str(task.attempt),
@@ -52,7 +40,7 @@ def print_tasks(tasks: Iterable[TaskInfo]) -> None:
             ago(task.created_at, now),
             escape(news_of(task)),
         )
-    console().print(made)
+    made.print()
 
 
 def print_task(task: TaskInfo) -> None:
@@ -85,17 +73,23 @@ def print_task(task: TaskInfo) -> None:
     if task.attempts:
         out = console()
         out.print("\n[bold]attempts that did not succeed[/]")
-        made = table(["NO", "END"], ["WORKER", "STARTED", "WHY"])
+        made = Sheet(
+            Column("NO", whole=True),
+            Column("END", whole=True),
+            Column("WORKER", rank=1),
+            Column("STARTED", rank=2, whole=True),
+            Column("WHY"),
+        )
         for attempt in task.attempts:
             why = failure_text(attempt.failure)
-            made.add_row(
+            made.add(
                 str(attempt.number),
                 attempt.end,
                 escape(attempt.worker),
                 ago(attempt.started_at, now),
                 escape(why),
             )
-        out.print(made)
+        made.print(out)
 
 
 def print_facts(facts: dict[str, str]) -> None:
@@ -105,16 +99,25 @@ def print_facts(facts: dict[str, str]) -> None:
     made.add_column(overflow="fold")
     for name, value in facts.items():
         if value:
-            made.add_row(name, value)
+            made.add_row(name, printable(value))
     console().print(made)
 
 
 def print_workers(workers: Iterable[WorkerInfo]) -> None:
     """Prints workers, a line each."""
-    made = table(["SESSION", "NAME", "STATE"], ["QUEUES", "TYPES"], ["HELD", "CPU", "SILENT"])
+    made = Sheet(
+        Column("SESSION", whole=True),
+        Column("NAME"),
+        Column("STATE", whole=True),
+        Column("HELD", whole=True, right=True),
+        Column("CPU", rank=3, whole=True, right=True),
+        Column("SILENT", rank=2, whole=True, right=True),
+        Column("QUEUES", rank=1),
+        Column("TYPES"),
+    )
     for worker in workers:
         state = styled(worker.state) + (" draining" if worker.draining else "")
-        made.add_row(
+        made.add(
             worker.session_id,
             escape(worker.name),
             state,
@@ -124,14 +127,19 @@ def print_workers(workers: Iterable[WorkerInfo]) -> None:
             escape(", ".join(worker.queues)),
             escape(", ".join(worker.task_types)),
         )
-    console().print(made)
+    made.print()
 
 
 def print_queues(queues: Iterable[QueueInfo]) -> None:
     """Prints queues, and below each its types where there are any."""
-    made = table(["QUEUE", "STATE"], [], ["WAITING", "SCHEDULED", "RUNNING", "WORKERS"])
+    counts = ("WAITING", "SCHEDULED", "RUNNING", "WORKERS")
+    made = Sheet(
+        Column("QUEUE"),
+        Column("STATE", whole=True),
+        *(Column(name, whole=True, right=True) for name in counts),
+    )
     for queue in queues:
-        made.add_row(
+        made.add(
             escape(queue.name),
             "[yellow]paused[/]" if queue.paused else "open",
             str(queue.waiting),
@@ -140,17 +148,25 @@ def print_queues(queues: Iterable[QueueInfo]) -> None:
             "",
         )
         for line in queue.lines:
-            counts = (str(line.waiting), "", str(line.running), str(line.workers))
-            made.add_row(f"  {escape(line.type)}", "", *counts, style="dim")
-    console().print(made)
+            numbers = (str(line.waiting), "", str(line.running), str(line.workers))
+            made.add(f"  {escape(line.type)}", "", *numbers, style="dim")
+    made.print()
 
 
 def print_members(members: Iterable[MemberInfo]) -> None:
     """Prints the members of the cluster, a line each."""
     now = now_utc()
-    made = table(["ID", "ROLE", "NAME"], ["ADDRESS", "VERSION", "JOINED", "TYPES"])
+    made = Sheet(
+        Column("ID", whole=True),
+        Column("ROLE", whole=True),
+        Column("NAME"),
+        Column("ADDRESS", rank=1, whole=True),
+        Column("VERSION", rank=4, whole=True),
+        Column("JOINED", rank=3, whole=True),
+        Column("TYPES", rank=2),
+    )
     for member in members:
-        made.add_row(
+        made.add(
             member.id,
             member.role,
             escape(member.name),
@@ -159,4 +175,4 @@ def print_members(members: Iterable[MemberInfo]) -> None:
             ago(member.joined_at, now),
             escape(", ".join(member.task_types)),
         )
-    console().print(made)
+    made.print()

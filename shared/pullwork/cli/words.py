@@ -86,7 +86,7 @@ def failure_text(failure: Failure | None) -> str:
     if failure is None:
         return ""
     name = f"{failure.type}: " if failure.type else ""
-    return f"{failure.kind}: {name}{failure.message}"
+    return " ".join(f"{failure.kind}: {name}{failure.message}".split())
 
 
 def news_of(task: TaskInfo) -> str:

@@ -25,7 +25,8 @@ _STYLES: Final = {"works": "green", "starts": "cyan", "killed": "red", "suspect"
 async def shown(board: Board, console: Console) -> AsyncIterator[None]:
     """Shows the board while the block runs."""
     board.on_event = lambda message: console.print(
-        f"[dim]{board.elapsed_s:5.1f} s[/]  {escape(message)}", soft_wrap=True
+        f"[dim]{board.elapsed_s:5.1f} s[/]  {escape(message)}",
+        soft_wrap=not console.is_terminal,
     )
     showing = asyncio.create_task(
         _pictures(board, console) if console.is_terminal else _lines(board)

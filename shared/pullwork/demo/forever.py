@@ -31,7 +31,7 @@ async def produce(client: Client, folder: Path | None) -> None:
     console.print(
         f"A task a second to {client.address}; Ctrl-C ends it. Workers for it: "
         "pullwork worker --tasks pullwork.demo.tasks --queue demo",
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
     following: set[asyncio.Task[None]] = set()
     for path in itertools.cycle(files):
@@ -41,7 +41,10 @@ async def produce(client: Client, folder: Path | None) -> None:
                 call = count_words.with_args(str(path))
                 handle = await client.submit(call, retention=RETENTION_S)
             except PullworkError as error:
-                console.print(f"[red]not submitted[/]: {escape(str(error))}", soft_wrap=True)
+                console.print(
+                    f"[red]not submitted[/]: {escape(str(error))}",
+                    soft_wrap=not console.is_terminal,
+                )
             else:
                 follow = asyncio.create_task(_follow(handle, path, console))
                 following.add(follow)
@@ -55,8 +58,10 @@ async def _follow(handle: Handle[Counted], path: Path, console: Console) -> None
     try:
         counted = await handle.result()
     except PullworkError as error:
-        console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
+        console.print(f"[red]{escape(str(error))}[/]", soft_wrap=not console.is_terminal)
         return
     words = sum(counted.words.values())
     where = f" on {counted.worker}" if counted.worker else ""
-    console.print(f"{handle.id} {escape(path.name)}: {words} words{where}", soft_wrap=True)
+    console.print(
+        f"{handle.id} {escape(path.name)}: {words} words{where}", soft_wrap=not console.is_terminal
+    )

@@ -41,7 +41,7 @@ class Job:
         self._cluster = cluster
         self._board = board
         self._files = files
-        self._client = Client()
+        self._open_client: Client | None = None
         self._ended = asyncio.Condition()
 
     async def run(self, *, kill_master: bool) -> None:
@@ -52,7 +52,7 @@ class Job:
         await cluster.start_master()
         board.event(f"master {cluster.master.pid} serves at {cluster.address}")
         async with Client(cluster.address) as client:
-            self._client = client
+            self._open_client = client
             await self._start_group(FIRST_GROUP)
             handles = await self._submit()
             steps = [
@@ -75,6 +75,11 @@ class Job:
                 if not watching.cancelled() and (error := watching.exception()) is not None:
                     raise error
         board.job_ended = time.monotonic()
+
+    @property
+    def _client(self) -> Client:
+        assert self._open_client is not None, "the job runs"
+        return self._open_client
 
     async def _start_group(self, names: tuple[str, ...]) -> None:
         began = time.monotonic()
@@ -144,8 +149,8 @@ class Job:
         )
         doubted, given_up = await until_noticed(self._client, victim.name)
         self._board.event(
-            f"the master noticed after {doubted:.2f} s and gave its tasks to others after "
-            f"{given_up:.2f} s"
+            f"the master noticed after {doubted * 1000:.0f} ms and gave its tasks to others "
+            f"after {given_up:.1f} s"
         )
 
     async def _scale_out(self) -> None:

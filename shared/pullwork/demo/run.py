@@ -39,7 +39,7 @@ def run_demo(folder: Path | None, *, kill_master: bool) -> bool:
     size = sum(path.stat().st_size for path in files)
     console.print(
         f"Counting the words of {len(files)} Python files ({size / 1e6:.1f} MB) in {where}",
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
     board = Board()
     try:
@@ -76,9 +76,9 @@ def _verdict(board: Board, console: Console, files: list[Path]) -> bool:
     _print_top(board, console)
     wrong = differences(board.words, plain)
     for failure in board.failed[:SHOWN_MAX]:
-        console.print(f"[red]{escape(failure)}[/]", soft_wrap=True)
+        console.print(f"[red]{escape(failure)}[/]", soft_wrap=not console.is_terminal)
     for difference in wrong[:SHOWN_MAX]:
-        console.print(f"[red]{escape(difference)}[/]", soft_wrap=True)
+        console.print(f"[red]{escape(difference)}[/]", soft_wrap=not console.is_terminal)
     if wrong or board.failed:
         console.print(
             f"[bold red]WRONG[/]: {len(board.failed)} tasks failed, {len(wrong)} words differ "
@@ -101,7 +101,7 @@ def _print_shares(board: Board, console: Console) -> None:
         f"{worker.name} {worker.done}{' (killed)' * (worker.state == 'killed')}"
         for worker in board.workers.values()
     )
-    console.print(f"Tasks by worker: {shares}", soft_wrap=True)
+    console.print(f"Tasks by worker: {shares}", soft_wrap=not console.is_terminal)
     console.print(f"Tasks that took more than one attempt: {board.repeated}")
 
 

@@ -42,7 +42,7 @@ def _show(sections: list[Any], config: Path | None, as_json: bool) -> None:
     from rich.markup import escape
 
     from pullwork.cli.documents import print_document
-    from pullwork.cli.tables import console, table
+    from pullwork.cli.sheet import Column, Sheet
     from pullwork.settings import resolve
     from pullwork.settings.template import to_toml
 
@@ -56,10 +56,10 @@ def _show(sections: list[Any], config: Path | None, as_json: bool) -> None:
     if as_json:
         print_document([{"setting": s, "value": v, "from": o} for s, v, o in rows])
         return
-    made = table(["SETTING", "VALUE"], ["FROM"])
+    made = Sheet(Column("SETTING", whole=True), Column("VALUE", whole=True), Column("FROM"))
     for row in rows:
-        made.add_row(*map(escape, row))
-    console().print(made)
+        made.add(*map(escape, row))
+    made.print()
 
 
 def _describe(section: Any) -> dict[str, Any]:

@@ -211,14 +211,15 @@ async def _ends(stream: AsyncIterator[TaskInfo]) -> AsyncIterator[TaskInfo]:
 def _line(task: TaskInfo, moment: str) -> str:
     from rich.markup import escape
 
+    from pullwork.cli.printable import printable
     from pullwork.cli.words import news_of, styled
 
-    news = escape(news_of(task))
+    news = escape(printable(news_of(task)))
     return f"{moment} {task.id} {styled(task.state):<9} {escape(task.type)}  {news}".rstrip()
 
 
 def _line_console() -> Console:
-    from pullwork.cli.tables import console
+    from pullwork.cli.sheet import console
 
     return console()
 

@@ -101,8 +101,9 @@ def explain(
     """Say in one sentence why a task is where it is."""
     explanation = with_client(address, config, lambda client: client.explain(task_id))
     from pullwork.cli.documents import print_document
+    from pullwork.cli.printable import printable
 
     if as_json:
         print_document(explanation)
     else:
-        print(explanation.sentence)
+        print(printable(explanation.sentence))
