@@ -12,6 +12,7 @@ CONTENT_TYPE_CHARS_MAX: Final = 256
 HEADERS_MAX: Final = 64
 HEADERS_BYTES_MAX: Final = 8 * 1024  # as web servers bound theirs
 SUBMIT_TASKS_MAX: Final = 1_000  # one message, one step of the core, one piece of a commit
+SUBMIT_BYTES_MAX: Final = 3 * 1024 * 1024  # gRPC takes 4 MiB, and refuses more without a reason
 IDS_MAX: Final = 1_000
 OUTCOMES_MAX: Final = 1_000
 PAGE_SIZE_MAX: Final = 1_000

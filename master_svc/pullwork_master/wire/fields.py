@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NoReturn
 
@@ -69,6 +70,18 @@ def count(items: int, field: str, low: int, high: int) -> None:
         refuse(field, f"has {items} entries; at most {high} are taken in one call")
 
 
+def names(values: Iterable[str], field: str) -> tuple[str, ...]:
+    """Takes names of queues or types and returns each once, in their order."""
+    return tuple(
+        dict.fromkeys(name(value, f"{field}[{index}]") for index, value in enumerate(values))
+    )
+
+
+def task_ids(values: Iterable[str], field: str) -> tuple[str, ...]:
+    """Takes task ids and returns them in lower case."""
+    return tuple(task_id(value, f"{field}[{index}]") for index, value in enumerate(values))
+
+
 def pairs(entries: dict[str, str], field: str, items_max: int, bytes_max: int) -> None:
     """Takes a map of words up to bounds on its entries and all its bytes."""
     if len(entries) > items_max:
@@ -87,7 +100,7 @@ def duration_ms(value: Duration, field: str, *, positive: bool = False) -> int:
         refuse(field, "is zero; leave it out or make it longer")
     ms = -(-total_ns // 1_000_000)
     if ms > DURATION_MS_MAX:
-        refuse(field, "is longer than ten years")
+        refuse(field, "is longer than ten years; make it shorter")
     return ms
 
 

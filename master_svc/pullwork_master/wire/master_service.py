@@ -125,7 +125,9 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
         """Grants tasks, at once or within `wait`."""
         wait_ms = fields.duration_ms(request.wait, "wait") if request.HasField("wait") else 0
         if wait_ms > limits.WAIT_MS_MAX:
-            fields.refuse("wait", f"is longer than {limits.WAIT_MS_MAX // 1000} s")
+            fields.refuse(
+                "wait", f"is longer than {limits.WAIT_MS_MAX // 1000} s; ask again after that"
+            )
         command = Request(
             fields.text(request.session_id, "session_id", 128, required=True),
             fields.number(request.max_tasks, "max_tasks", 1, 2 * limits.WORKER_SLOTS_MAX),
@@ -201,8 +203,8 @@ def _register(request: pb.RegisterRequest) -> Register:
     return Register(
         name=fields.text(request.worker_name, "worker_name", limits.NAME_CHARS_MAX, required=True),
         boot_id=fields.text(request.boot_id, "boot_id", limits.BOOT_ID_CHARS_MAX, required=True),
-        queues=tuple(dict.fromkeys(fields.name(each, "queues") for each in queues)),
-        types=tuple(dict.fromkeys(fields.name(each, "task_types") for each in request.task_types)),
+        queues=fields.names(queues, "queues"),
+        types=fields.names(request.task_types, "task_types"),
         slots=fields.number(request.slots, "slots", 1, limits.WORKER_SLOTS_MAX),
         look_ahead_max=fields.number(
             request.look_ahead_max, "look_ahead_max", 0, limits.WORKER_SLOTS_MAX

@@ -129,6 +129,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         """Shows sessions."""
         queue = fields.name(request.queue, "queue") if request.queue else ""
         type_ = fields.name(request.task_type, "task_type") if request.task_type else ""
+        if request.state not in worker_pb2.WorkerState.values():
+            fields.refuse("state", f"is {request.state}, which is no state of a worker")
         book = self._engine.core.book
         return pb.ListWorkersResponse(
             workers=[

@@ -28,6 +28,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 CANCELLABLE = (State.SCHEDULED, State.QUEUED, State.RUNNING)
 RETRYABLE = (State.FAILED, State.CANCELLED)
+# Tag and length of one entry of a list, at most: clients count the tasks themselves.
+ENTRY_BYTES = 5
+# Beyond every key that a disk holds.
+SEQ_END = 2**63
 
 
 class TaskService(task_service_pb2_grpc.TaskServiceServicer):
@@ -44,6 +48,13 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     ) -> pb.SubmitTasksResponse:
         """Stores tasks, all or none."""
         fields.count(len(request.tasks), "tasks", 1, limits.SUBMIT_TASKS_MAX)
+        size = request.ByteSize() - len(request.tasks) * ENTRY_BYTES
+        if size > limits.SUBMIT_BYTES_MAX:
+            fields.refuse(
+                "tasks",
+                f"have {size} bytes in all; at most {limits.SUBMIT_BYTES_MAX} are taken: "
+                "submit them in several calls",
+            )
         command = specs.submission(request.tasks, self._policy, "tasks")
         receipts: tuple[Receipt, ...] = await self._engine.ask(command)
         return pb.SubmitTasksResponse(
@@ -114,7 +125,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             fields.refuse("task_ids", "or owner or queue must be set, exactly one of them")
         fields.count(len(request.task_ids), "task_ids", 0, limits.IDS_MAX)
         watcher = Watcher(
-            task_ids=[fields.task_id(each, "task_ids") for each in request.task_ids],
+            task_ids=fields.task_ids(request.task_ids, "task_ids"),
             owner=fields.text(request.owner, "owner", limits.NAME_CHARS_MAX),
             queue=fields.name(request.queue, "queue") if request.queue else "",
             every_change=request.every_change,
@@ -134,7 +145,9 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             return None
         store, _, revision = cursor.rpartition("-")
         if not revision.isdecimal() or len(revision) > 18:
-            fields.refuse("cursor", f"is {cursor[:64]!r}, which is no cursor of WatchTasks")
+            fields.refuse(
+                "cursor", f"is {cursor[:64]!r}, which is no cursor of WatchTasks; start without one"
+            )
         if store != self._engine.store_id:
             fields.refuse("cursor", "is of another master's data folder; start without one")
         if int(revision) > self._watchers.revision:
@@ -185,7 +198,7 @@ def _ids(listed: Sequence[str], *, by_filter: bool) -> tuple[str, ...]:
     if by_filter == bool(listed):
         fields.refuse("task_ids", "or filter must be set, exactly one of them")
     fields.count(len(listed), "task_ids", 0, limits.IDS_MAX)
-    return tuple(fields.task_id(each, f"task_ids[{i}]") for i, each in enumerate(listed))
+    return fields.task_ids(listed, "task_ids")
 
 
 def _filter(
@@ -219,7 +232,7 @@ def _read_page_token(token: str, chosen: Filter) -> int:
         before_seq, mark = base64.urlsafe_b64decode(token).decode("ascii").split(".")
         known = int(before_seq), int(mark)
     except (ValueError, binascii.Error):
-        fields.refuse("page_token", "is no page token of ListTasks")
-    if known[1] != _mark(chosen):
+        fields.refuse("page_token", "is no page token of ListTasks; start without one")
+    if known[1] != _mark(chosen) or not 0 < known[0] < SEQ_END:
         fields.refuse("page_token", "is of another query; keep the filter, or start without one")
     return known[0]
