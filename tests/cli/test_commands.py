@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cli_world import Result, until
 
+from pullwork.cli.complete import complete_queue, complete_type
+
 Pullwork = Callable[..., Result]
 NOBODY = "0190b6a0-0000-7000-8000-000000000000"
 
@@ -289,6 +291,14 @@ def test_a_queue_is_listed_paused_and_resumed(pullwork: Pullwork) -> None:
     assert found["paused"]
     assert "paused" in pullwork("queues", "list").out
     assert not pullwork("queues", "resume", queue, "--json").json["paused"]
+
+
+def test_names_of_queues_and_types_are_completed(pullwork: Pullwork) -> None:
+    queue = a_queue()
+    submitted(pullwork, "odd.type", "--queue", queue)
+    assert complete_queue(queue[:8]) == [queue]
+    assert complete_type("odd.") == ["odd.type"]
+    assert complete_queue("no such") == []
 
 
 def test_workers_and_members_are_listed(pullwork: Pullwork, address: str, worker: str) -> None:
