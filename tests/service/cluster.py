@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -74,8 +75,13 @@ class Process:
         self._popen.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kills it and all that it started, without a word."""
-        if self.running:
+        """Kills it, and only it, without a word."""
+        self._popen.kill()
+        self._popen.wait(PATIENCE_S)
+
+    def end(self) -> None:
+        """Kills it and all that it started, so that a test leaves nothing behind."""
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait(PATIENCE_S)
 
@@ -128,10 +134,11 @@ class Cluster:
         master.start()
         await self.ready(master)
 
-    def worker(self, name: str, *, slots: int = 2, tasks: str = "jobs") -> Process:
+    def worker(self, name: str, *flags: str, slots: int = 2, tasks: str = "jobs") -> Process:
         """Starts a worker, which finds its master by itself, sooner or later."""
-        flags = ["--tasks", tasks, "--name", name, "--slots", str(slots)]
-        return self._start(name, ["pullwork_worker", *flags], {"PULLWORK_ADDRESS": self.address})
+        about = ["--tasks", tasks, "--name", name, "--slots", str(slots)]
+        env = {"PULLWORK_ADDRESS": self.address}
+        return self._start(name, ["pullwork_worker", *about, *flags], env)
 
     def _start(self, name: str, arguments: list[str], more_env: dict[str, str]) -> Process:
         env = {key: value for key, value in os.environ.items() if not key.startswith("PULLWORK_")}
@@ -144,7 +151,7 @@ class Cluster:
     def close(self) -> None:
         """Ends everything that was started."""
         for process in self._processes:
-            process.kill()
+            process.end()
 
     def story(self) -> str:
         """Returns what everybody said, for a test that failed."""

@@ -26,7 +26,7 @@ DEADLY = {
 async def test_a_deadly_task_fails_alone(
     cluster: Cluster, client: Client, call: Call[object], kind: FailureKind, told: str
 ) -> None:
-    worker = cluster.worker("host", slots=3)
+    worker = cluster.worker("host", "--memory-limit", "2GiB", slots=3)
     deadly = await client.submit(call, max_worker_deaths=2)
     neighbours = await client.submit_many([square.with_args(number) for number in range(50)])
     beside = await client.submit_many([echo.with_args(str(number)) for number in range(50)])

@@ -58,6 +58,29 @@ async def _count_ends(client: Client, ends: Counter[str]) -> None:
         ends[task.id] += 1
 
 
+async def test_what_was_acknowledged_before_a_kill_is_there_after_it(cluster: Cluster) -> None:
+    master = await cluster.master()
+    acknowledged: list[str] = []
+    async with Client(cluster.address) as client:
+
+        async def submit() -> None:
+            for number in range(100):
+                handle = await client.submit(square.with_args(number))
+                acknowledged.append(handle.id)
+
+        submitting = [asyncio.create_task(submit()) for _ in range(10)]
+        await until(lambda: len(acknowledged) >= 100, "submissions go on")
+        master.kill()
+        before = set(acknowledged)
+        await cluster.restart(master)
+        await asyncio.gather(*submitting)
+        kept = [task.id async for task in client.list(owner=client.owner)]
+    assert before <= set(kept)
+    assert len(before) < len(acknowledged) == 1000
+    # Those under way at the kill were repeated under their ids, so none is there twice.
+    assert sorted(kept) == sorted(acknowledged)
+
+
 async def test_work_that_runs_while_its_master_is_killed_is_kept_by_its_worker(
     cluster: Cluster,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import psutil
 from cluster import Cluster, Process, until
 from jobs import began, hold, note, square
 
@@ -40,6 +41,14 @@ async def test_the_task_of_a_killed_worker_goes_to_another_with_the_same_owner(
     assert (ended.state, ended.worker, ended.owner) == (TaskState.SUCCEEDED, "heir", client.owner)
     assert (ended.attempt, ended.worker_deaths, ended.failures) == (2, 1, 0)
     assert [attempt.end for attempt in ended.attempts] == [AttemptEnd.WORKER_LOST]
+
+
+async def test_a_killed_worker_leaves_no_process_behind(cluster: Cluster, client: Client) -> None:
+    doomed, _ = await _held_by(cluster, client, "doomed")
+    child = int(began(cluster.folder / "gate").read_text())
+    assert child != doomed.pid
+    doomed.kill()
+    await until(lambda: not psutil.pid_exists(child), "the process that ran the task is gone")
 
 
 async def test_a_frozen_worker_is_evicted_and_works_on_under_a_new_session(
