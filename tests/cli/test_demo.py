@@ -89,14 +89,18 @@ def test_the_demo_counts_right_though_its_master_is_killed(folder: Path) -> None
     assert "RIGHT: " in out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_that_is_stopped_stops_all_it_started(folder: Path, number: int) -> None:
+@pytest.mark.parametrize(
+    "numbers",
+    [[signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP], [signal.SIGINT, signal.SIGINT]],
+)
+def test_a_demo_that_is_stopped_stops_all_it_started(folder: Path, numbers: list[int]) -> None:
     program = demo(folder)
     assert program.stdout is not None
     for line in program.stdout:
         if "tasks submitted" in line:
             break
-    program.send_signal(number)
+    for number in numbers:
+        program.send_signal(number)
     out, _ = program.communicate(timeout=30)
     assert program.returncode == 130
     assert "Traceback" not in out

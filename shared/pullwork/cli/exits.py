@@ -13,7 +13,7 @@ class ExitCode(enum.IntEnum):
     """What the shell is told; the meanings stand in `--help` and docs/cli.md."""
 
     OK = 0
-    TASK_FAILED = 1
+    FAILED = 1
     BAD_INPUT = 2
     NOT_FOUND = 3
     UNREACHABLE = 4
@@ -30,7 +30,8 @@ class ExitCode(enum.IntEnum):
 
 _MEANINGS = {
     ExitCode.OK: "done",
-    ExitCode.TASK_FAILED: "a task failed or was cancelled; the demo's totals were not equal",
+    ExitCode.FAILED: "a task failed or was cancelled; the demo's totals are wrong; a service "
+    "could not go on",
     ExitCode.BAD_INPUT: "wrong usage, bad input or bad settings",
     ExitCode.NOT_FOUND: "no such task, worker or queue",
     ExitCode.UNREACHABLE: "the master could not be reached, or gave no answer in time",
@@ -46,7 +47,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
     from pullwork import errors as e
 
     table: Sequence[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitCode]] = (
-        (e.TaskError, ExitCode.TASK_FAILED),
+        (e.TaskError, ExitCode.FAILED),
         (
             (e.InvalidFieldError, e.PayloadError, e.SettingsError, e.TaskDefinitionError),
             ExitCode.BAD_INPUT,

@@ -119,12 +119,15 @@ class Cluster:
             with contextlib.suppress(ProcessLookupError):
                 member.process.terminate()
         waits = [asyncio.create_task(member.process.wait()) for member in self._everybody]
-        if waits:
-            await asyncio.wait(waits, timeout=STOP_S)
-        for member in self._everybody:
-            # Its group too: what a killed worker left behind must not outlive the demo.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(member.pid, signal.SIGKILL)
+        try:
+            if waits:
+                await asyncio.wait(waits, timeout=STOP_S)
+        finally:
+            # Also when a second Ctrl-C breaks the wait off. The group, because what a killed
+            # worker left behind must not outlive the demo.
+            for member in self._everybody:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(member.pid, signal.SIGKILL)
         if waits:
             await asyncio.wait(waits)
 

@@ -25,6 +25,7 @@ from pullwork.errors import InvalidFieldError
 SLOTS: Final = 2
 TOP: Final = 20
 SHOWN_MAX: Final = 10
+_STOPPING: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
 def run_demo(folder: Path | None, *, kill_master: bool) -> bool:
@@ -50,21 +51,24 @@ def run_demo(folder: Path | None, *, kill_master: bool) -> bool:
 
 
 async def _run(board: Board, console: Console, files: list[Path], kill_master: bool) -> None:
-    with tempfile.TemporaryDirectory(prefix="pullwork-demo-") as folder, _stopped_by_sigterm():
+    with tempfile.TemporaryDirectory(prefix="pullwork-demo-") as folder, _stopped_by_signals():
         async with shown(board, console), Cluster(Path(folder), SLOTS) as cluster:
             await Job(cluster, board, files).run(kill_master=kill_master)
 
 
 @contextlib.contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Makes SIGTERM end the demo as Ctrl-C does, so that nothing it started is left behind."""
+def _stopped_by_signals() -> Iterator[None]:
+    """Makes SIGTERM, and SIGHUP of a terminal that closes, end the demo as Ctrl-C does: nothing
+    that it started is left behind."""
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
     assert me is not None
-    loop.add_signal_handler(signal.SIGTERM, me.cancel)
+    for number in _STOPPING:
+        loop.add_signal_handler(number, me.cancel)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        for number in _STOPPING:
+            loop.remove_signal_handler(number)
 
 
 def _verdict(board: Board, console: Console, files: list[Path]) -> bool:

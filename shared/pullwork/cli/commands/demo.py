@@ -54,4 +54,4 @@ def demo(
     from pullwork.demo.run import run_demo
 
     if not run_demo(folder, kill_master=kill_master):
-        raise typer.Exit(ExitCode.TASK_FAILED)
+        raise typer.Exit(ExitCode.FAILED)

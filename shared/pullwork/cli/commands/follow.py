@@ -118,7 +118,7 @@ def wait(
     if unknown:
         raise typer.Exit(ExitCode.NOT_FOUND)
     if tally.bad:
-        raise typer.Exit(ExitCode.TASK_FAILED)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 class Tally:

@@ -246,4 +246,4 @@ def _print_end(task: TaskInfo, as_json: bool) -> None:
     if task.state != "SUCCEEDED":
         why = failure_text(task.failure) or "somebody cancelled it"
         say(f"task {task.id} ended as {task.state}: {why}")
-        raise typer.Exit(ExitCode.TASK_FAILED)
+        raise typer.Exit(ExitCode.FAILED)
