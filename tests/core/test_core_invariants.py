@@ -1,0 +1,199 @@
+"""Every invariant is broken once on purpose, and says so."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from world import World, spec
+
+from pullwork_master.core import invariants
+from pullwork_master.core.invariants import BrokenInvariantError, check
+from pullwork_master.core.model import Contact, Lease, Session, State, Task
+from pullwork_master.core.ready import Line
+
+
+def lived_in() -> World:
+    """A world where a session holds a task, another is parked, and tasks wait."""
+    world = World()
+    holder, parked = world.join("w1"), world.join("w2", types=("b",))
+    world.submit(*(spec(number) for number in range(1, 9)))
+    world.submit(spec(20), delay_ms=60_000)
+    world.request(holder, 1)
+    world.request(parked, 1, wait_ms=60_000)
+    check(world.core.book)
+    return world
+
+
+def running(world: World) -> Task:
+    return next(t for t in world.core.book.tasks.values() if t.state is State.RUNNING)
+
+
+def lease(world: World) -> Lease:
+    held = running(world).lease
+    assert held is not None
+    return held
+
+
+def holder(world: World) -> Session:
+    return world.session(world.workers[0])
+
+
+def line(world: World) -> Line:
+    return world.core.book.lines[("default", "a")]
+
+
+def waiting(world: World) -> Task:
+    first = line(world).window.first()
+    assert first is not None
+    return first
+
+
+def wrong_key(world: World) -> None:
+    world.core.book.tasks[999] = running(world)
+
+
+def lost_id(world: World) -> None:
+    del world.core.book.ids[running(world).spec.id]
+
+
+def lost_lease(world: World) -> None:
+    running(world).lease = None
+
+
+def kept_end(world: World) -> None:
+    task = waiting(world)
+    task.state = State.FAILED
+
+
+def dead_holder(world: World) -> None:
+    lease(world).session = "nobody"
+
+
+def unaware_holder(world: World) -> None:
+    holder(world).held.clear()
+
+
+def old_token(world: World) -> None:
+    lease(world).token = "1.0.x"
+
+
+def free_cost(world: World) -> None:
+    waiting(world).failures = 1
+
+
+def miscounted_running(world: World) -> None:
+    line(world).running += 1
+
+
+def line_below_window(world: World) -> None:
+    line(world).queued = 0
+
+
+def window_too_large(world: World) -> None:
+    line(world).window.limit = 1
+    line(world).window.horizon = (9, 9)
+
+
+def forgotten_horizon(world: World) -> None:
+    line(world).window.horizon = None
+
+
+def running_in_window(world: World) -> None:
+    task = running(world)
+    line(world).window.tasks[task.seq] = task
+
+
+def stranger_in_window(world: World) -> None:
+    window, task = line(world).window, waiting(world)
+    window.tasks[task.seq] = replace(task)
+
+
+def beyond_horizon(world: World) -> None:
+    line(world).window.horizon = (-9, 1)
+
+
+def dead_in_line(world: World) -> None:
+    line(world).idle["nobody"] = None
+
+
+def parked_beside_a_task(world: World) -> None:
+    line(world).parked[holder(world).id] = None
+
+
+def miscounted_schedule(world: World) -> None:
+    world.core.book.scheduled += 1
+
+
+def miscounted_queue(world: World) -> None:
+    world.core.book.waiting["default"] += 1
+
+
+def kept_expired(world: World) -> None:
+    holder(world).contact = Contact.EXPIRED
+
+
+def holds_what_waits(world: World) -> None:
+    task = waiting(world)
+    holder(world).held[task.seq] = task
+
+
+def two_holders(world: World) -> None:
+    task = running(world)
+    world.session(world.workers[1]).held[task.seq] = task
+
+
+def left_out_of_line(world: World) -> None:
+    for each in world.core.book.lines.values():
+        each.parked.clear()
+
+
+BREACHES: dict[str, Callable[[World], None]] = {
+    "a task is kept under its own key": wrong_key,
+    "a task is found by its id": lost_id,
+    "a lease stands while RUNNING, and only then": lost_lease,
+    "an ended task is not kept in memory": kept_end,
+    "a lease is held by a living session": dead_holder,
+    "the holder knows what it holds": unaware_holder,
+    "the lease is that of the last attempt": old_token,
+    "no cost without an attempt": free_cost,
+    "a line counts what runs": miscounted_running,
+    "a window is part of its line": line_below_window,
+    "a window is bounded": window_too_large,
+    "without a horizon all is in the window": forgotten_horizon,
+    "only QUEUED tasks are in a window": running_in_window,
+    "what is in a window is in memory": stranger_in_window,
+    "a window ends at its horizon": beyond_horizon,
+    "who waits is alive": dead_in_line,
+    "nobody waits for a task that is there": parked_beside_a_task,
+    "the schedule counts what its lines count": miscounted_schedule,
+    "a queue counts what its lines count": miscounted_queue,
+    "an expired session is forgotten": kept_expired,
+    "what a session holds is RUNNING": holds_what_waits,
+    "one lease has one holder": two_holders,
+    "a session waits in its lines while it is free, and only then": left_out_of_line,
+}
+
+
+@pytest.mark.parametrize("law", BREACHES)
+def test_a_breach_is_detected_by_name(law: str) -> None:
+    world = lived_in()
+    BREACHES[law](world)
+    with pytest.raises(BrokenInvariantError) as broken:
+        check(world.core.book)
+    assert str(broken.value).startswith(law)
+
+
+def test_every_law_has_a_breach() -> None:
+    tree = ast.parse(inspect.getsource(invariants))
+    laws = {
+        call.args[1].value
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and getattr(call.func, "id", "") == "_require"
+        and isinstance(call.args[1], ast.Constant)
+    }
+    assert laws == set(BREACHES)
