@@ -127,3 +127,20 @@ async def test_an_evicted_worker_that_lives_registers_anew(
     after = await until(lambda: _session(client, "alive"), "the worker is back")
     assert after.session_id != before.session_id
     assert await client.run(square.with_args(4)) == 16
+
+
+async def test_two_workers_of_one_name_part_and_both_work(cluster: Cluster, client: Client) -> None:
+    twins = [cluster.worker("twin", slots=1), cluster.worker("twin", slots=1)]
+
+    async def both_connected() -> bool:
+        return len(await client.workers(state=WorkerState.CONNECTED)) == 2
+
+    await until(both_connected, "both are connected")
+    gates = [cluster.folder / f"gate-{number}" for number in range(2)]
+    handles = await client.submit_many([hold.with_args(str(gate)) for gate in gates])
+    await until(lambda: all(began(gate).exists() for gate in gates), "both work")
+    for gate in gates:
+        gate.touch()
+    assert [await handle.result(30) for handle in handles] == ["let go", "let go"]
+    assert {(await handle.status()).attempt for handle in handles} == {1}
+    assert all(twin.running for twin in twins)

@@ -119,6 +119,15 @@ def every_link_resolves(tree: Tree) -> Iterator[str]:
                 yield f"{path}: {target}: no such heading"
 
 
+def every_page_is_found_from_the_index(tree: Tree) -> Iterator[str]:
+    """The index of the documentation leads to every page."""
+    links = LINK.findall(tree.texts.get("docs/index.md", ""))
+    for path, _ in tree.named(".md"):
+        folder, _, name = path.rpartition("/")
+        if folder == "docs" and name != "index.md" and name not in links:
+            yield f"{path}: not in docs/index.md"
+
+
 def every_decision_is_indexed(tree: Tree) -> Iterator[str]:
     """The index of decisions lists every one, in order, and the numbers have no gap."""
     index = tree.texts.get("docs/adr/README.md", "")
@@ -159,6 +168,7 @@ RULES = (
     no_test_sleeps,
     no_machine_is_named,
     every_link_resolves,
+    every_page_is_found_from_the_index,
     every_decision_is_indexed,
     everything_public_says_what_it_is,
     the_changelog_knows_this_version,

@@ -42,6 +42,7 @@ PLANTED: list[tuple[Rule, dict[str, str]]] = [
     (rules.every_link_resolves, {"docs/a.md": "[b](b.md#two)", "docs/b.md": "# One\n"}),
     (rules.every_link_resolves, {"docs/a.md": "[b](#two)\n# One"}),
     (rules.every_link_resolves, {"README.md": "![life](docs/life.svg)"}),
+    (rules.every_page_is_found_from_the_index, {"docs/a.md": "", "docs/index.md": "[b](b.md)"}),
     (rules.every_decision_is_indexed, {"docs/adr/0001-a.md": "", "docs/adr/README.md": ""}),
     (
         rules.every_decision_is_indexed,
