@@ -135,6 +135,26 @@ def test_a_bad_setting_ends_with_2() -> None:
     assert "--address" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["worker", "--slots", "0", "--tasks", "cli_tasks"], "--slots"),
+        (["worker", "--slots", "many"], "--slots"),
+        (["worker", "--address", "nowhere"], "--address"),
+        (["worker", "--tasks", "no.such.module"], "no.such.module"),
+        (["worker"], "--tasks"),
+        (["master", "--listen", "nowhere"], "--listen"),
+        (["master", "--heartbeat", "soon"], "--heartbeat"),
+        (["master", "--config", "no-such-file"], "no-such-file"),
+    ],
+)
+def test_a_service_that_can_t_be_set_up_says_why(arguments: list[str], said: str) -> None:
+    result = shell(*arguments)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_service_that_does_not_import_breaks_only_its_own_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

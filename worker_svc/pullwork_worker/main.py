@@ -134,8 +134,9 @@ def command(
     or Ctrl-C lets it finish what runs and leave; twice, it leaves at once. Every setting has a
     PULLWORK_WORKER_ variable and a place in the file: see `pullwork config`.
     """
-    flags = {key: value or None for key, value in locals().items() if key != "config"}
-    flags["look_ahead_max"] = look_ahead_max
+    given = {key: value for key, value in locals().items() if key != "config"}
+    # A list that was not given may come as an empty one; a 0 was given, and is to be checked.
+    flags = {key: None if value == [] else value for key, value in given.items()}
     try:
         code = run(load(WorkerSettings, flags, config))
     except SettingsError as error:
