@@ -15,6 +15,7 @@ from typing import Any, Concatenate, Final, Self, TypeVar, Unpack, overload
 from pullwork.connection import Connection
 from pullwork.errors import InvalidFieldError, PullworkError
 from pullwork.handle import Handle
+from pullwork.ids import checked_task_id
 from pullwork.node_info import (
     MemberInfo,
     RegistryChange,
@@ -159,6 +160,8 @@ class Client:
         queues are waited for. `ordered` yields in the order of the items. Calls that were
         submitted when the loop is left go on.
         """
+        if not isinstance(task, Task):
+            raise InvalidFieldError(f"map takes a task, made by @task, got {task!r}", field="task")
         with_args: Any = task.with_args
         calls = ((item, with_args(item)) for item in items)
         return self._map(calls, window, ordered, options)
@@ -198,7 +201,7 @@ class Client:
 
         `task` says how to unpack the result. Asks nobody: that the task exists shows later.
         """
-        return Handle(self, _checked_id(task_id), task, None)
+        return Handle(self, checked_task_id(task_id), task, None)
 
     # --- asking about tasks
 
@@ -349,11 +352,3 @@ def _address_of_settings() -> str:
     from pullwork.settings import ClientSettings, load
 
     return load(ClientSettings).address
-
-
-def _checked_id(task_id: str) -> str:
-    """Refuses what is no UUID here, because one bad id would refuse a whole watch."""
-    try:
-        return str(uuid.UUID(task_id))
-    except ValueError:
-        raise InvalidFieldError(f"{task_id!r} is no UUID", field="task_id") from None

@@ -25,7 +25,11 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Handle(Generic[R_co]):
-    """A task of the master's, by its id; awaiting it gives its result."""
+    """A task of the master's, by its id; awaiting it gives its result.
+
+    It keeps the first end that it hears of: after a retry by hand take another by `Client.handle`.
+    `duplicate` tells that the task was there before it was submitted.
+    """
 
     def __init__(
         self,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
+
+from pullwork.errors import InvalidFieldError
 
 
 def new_task_id() -> str:
@@ -14,3 +17,11 @@ def new_task_id() -> str:
     # A third of what uuid.UUID takes, and each submission pays it.
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def checked_task_id(task_id: str) -> str:
+    """Returns an id in the form that the master answers with; raises InvalidFieldError."""
+    try:
+        return str(uuid.UUID(task_id))
+    except (ValueError, AttributeError, TypeError):
+        raise InvalidFieldError(f"task_id {task_id!r} is no UUID", field="task_id") from None

@@ -71,12 +71,13 @@ class Results:
 
         Raises UnavailableError or what the master refuses the owner with.
         """
-        if self._standing is None or (
-            self._standing.done() and self._standing.exception() is not None
-        ):
-            self._standing = asyncio.get_running_loop().create_future()
-            self._start(self._read_owned(self._standing))
-        await asyncio.shield(self._standing)
+        standing = self._standing
+        if standing is not None and standing.done() and standing.exception() is None:
+            return
+        if standing is None or standing.done():
+            standing = self._standing = asyncio.get_running_loop().create_future()
+            self._start(self._read_owned(standing))
+        await asyncio.shield(standing)
 
     async def close(self) -> None:
         """Stops reading; who still waits gets UnavailableError."""
@@ -132,7 +133,9 @@ class Results:
                 self._cursor = ""
                 self._follow_all()
             except asyncio.CancelledError:
-                standing.cancel()
+                if not standing.done():
+                    standing.set_exception(UnavailableError("this client is closed"))
+                    standing.exception()
                 raise
             await asyncio.sleep(backoff.next_s())
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from pullwork.errors import InvalidFieldError
-from pullwork.ids import new_task_id
+from pullwork.ids import checked_task_id, new_task_id
 from pullwork.moments import to_duration, to_timestamp
 from pullwork.payload import Encoded
 from pullwork.tasks import Call, Options, Retry
@@ -50,11 +50,12 @@ def make_spec(
     type: str, payload: Encoded, defaults: Options, given: Mapping[str, Any], owner: str
 ) -> task_pb2.TaskSpec:
     """Builds what is submitted; raises InvalidFieldError for what can't be packed."""
+    task_id = given.get("task_id")
     delay, not_before = given.get("delay"), given.get("not_before")
     if delay is not None and not_before is not None:
         raise InvalidFieldError("say delay or not_before, not both", field="delay")
     spec = task_pb2.TaskSpec(
-        task_id=given.get("task_id") or new_task_id(),
+        task_id=new_task_id() if task_id is None else checked_task_id(task_id),
         queue=given.get("queue") or defaults.queue,
         type=type,
         payload=payload.data,
@@ -84,6 +85,10 @@ def make_spec(
 
 def call_spec(call: Call[Any], given: Mapping[str, Any], owner: str) -> task_pb2.TaskSpec:
     """Builds the spec of a task's call."""
+    if not isinstance(call, Call):
+        raise InvalidFieldError(
+            f"what is submitted is a call, made by task.with_args(...), got {call!r}", field="call"
+        )
     return make_spec(call.task.type, call.payload, call.task.options, given, owner)
 
 

@@ -94,7 +94,9 @@ class Submitter:
                 await self._send(batch)
         except BaseException as error:
             # Nobody awaits this task: those who wait must hear of its end, whatever ended it.
-            reason = UnavailableError(f"the submission was broken off: {error!r}")
+            reason = UnavailableError(
+                "this client is closed" if self._closed else f"submitting broke off: {error!r}"
+            )
             self._refuse(batch, reason)
             self._refuse(self._waiting, reason)
             self._waiting.clear()

@@ -186,6 +186,14 @@ async def test_a_client_is_used_inside_async_with(alone: str) -> None:
         await client.__aenter__()
 
 
+async def test_who_submits_hears_that_the_client_was_closed(free_port: int) -> None:
+    async with Client(f"127.0.0.1:{free_port}") as client:
+        submitting = asyncio.ensure_future(client.submit(ADD))
+        await asyncio.sleep(0)
+    with pytest.raises(UnavailableError, match="this client is closed"):
+        await submitting
+
+
 async def test_who_waits_hears_that_the_client_was_closed(alone: str, queue: str) -> None:
     async with Client(alone) as client:
         handle = await client.submit(ADD, queue=queue)

@@ -249,3 +249,19 @@ async def test_map_waits_for_room_in_a_full_queue(narrow: Client) -> None:
 async def emptied(client: Client, reading: asyncio.Future[list[int]]) -> bool:
     await client.cancel_all(TaskFilter(queue="default"))
     return reading.done()
+
+
+async def test_what_is_no_call_is_refused_with_the_remedy(quiet: Client) -> None:
+    with pytest.raises(InvalidFieldError, match=r"a call, made by task\.with_args"):
+        await quiet.submit(sample_tasks.count_words)  # type: ignore[arg-type]
+    with pytest.raises(InvalidFieldError, match=r"a task, made by @task, got <function"):
+        quiet.map(sample_tasks.count_words.fn, ["a"])  # type: ignore[arg-type]
+
+
+async def test_an_id_may_be_written_in_any_form(quiet: Client, queue: str) -> None:
+    task_id = uuid.uuid4()
+    handle = await quiet.submit(ADD, queue=queue, task_id=str(task_id).upper())
+    assert handle.id == str(task_id)
+    await quiet.cancel(handle.id)
+    with pytest.raises(TaskCancelledError):
+        await handle.result(timeout=10)
