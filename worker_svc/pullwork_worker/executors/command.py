@@ -23,7 +23,7 @@ from pullwork_worker.executors.work import Sink, Work
 from pullwork_worker.machine.ticket import Blame, Failure, Outcome, Success, Ticket
 
 # How long pipes may stay open after the program ended; one that it left behind may hold them.
-_LAST_WORDS_S: Final = 1.0
+_LAST_WORDS_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ class CommandExecutor:
 
     async def _attempt(self, slot: int, work: Work, command: Command) -> Outcome:
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
+        transport, program = await asyncio.get_running_loop().subprocess_exec(
+            lambda: Program(self._result_bytes_max),
             *command.argv,
             stdin=pipe,
             stdout=pipe,
@@ -97,58 +98,80 @@ class CommandExecutor:
             env={**os.environ, **_words(work)},
             start_new_session=True,
         )
-        self._groups[slot] = process.pid
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        feeding = asyncio.create_task(_feed(process.stdin, work.payload))
-        result = asyncio.create_task(self._read_result(slot, process.stdout))
-        errors = asyncio.create_task(_read_tail(process.stderr))
-        readers = (feeding, result, errors)
+        self._groups[slot] = transport.get_pid()
         try:
-            code = await process.wait()
-            await asyncio.wait(readers, timeout=_LAST_WORDS_S)
+            # A program that does not read its input is right as long as it ends well.
+            stdin = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
+            stdin.write(work.payload)
+            stdin.close()
+            await program.wait_exit()
+            await program.wait_silence(_LAST_WORDS_S)
+            # What it left behind holds its pipes, and ends with it.
+            self._signal(slot, signal.SIGKILL)
+            await program.wait_silence(_LAST_WORDS_S)
         finally:
-            for reader in readers:
-                reader.cancel()
-            await asyncio.gather(*readers, return_exceptions=True)
-        tail = errors.result() if not errors.cancelled() else ""
-        data = result.result() if not result.cancelled() else b""
-        if data is None:
+            self._signal(slot, signal.SIGKILL)
+            transport.close()
+        if program.too_much:
             return unusable_result(
                 f"the program wrote more than {self._result_bytes_max} bytes to stdout"
             )
+        code = transport.get_returncode()
         if code != 0:
             message = f"the program {command.argv[0]!r} {how_it_ended(code)}"
+            tail = program.stderr.decode(errors="replace")
             return Failure(Blame.APPLICATION, "pullwork.CommandFailed", message, tail)
-        return Success(data, command.content_type)
-
-    async def _read_result(self, slot: int, stdout: asyncio.StreamReader) -> bytes | None:
-        """Returns what the program wrote; kills it and returns None if that is too much."""
-        parts = bytearray()
-        while data := await stdout.read(64 * 1024):
-            parts += data
-            if len(parts) > self._result_bytes_max:
-                self._signal(slot, signal.SIGKILL)
-                return None
-        return bytes(parts)
+        return Success(bytes(program.stdout), command.content_type)
 
 
-async def _feed(stdin: asyncio.StreamWriter, payload: bytes) -> None:
-    # A program that does not read its input is right as long as it ends well.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        stdin.write(payload)
-        await stdin.drain()
-        stdin.close()
-        await stdin.wait_closed()
+class Program(asyncio.SubprocessProtocol):
+    """What a running program says: all of stdout up to a bound, and the tail of stderr.
 
+    A protocol, because asyncio's `Process.wait` also waits for whoever else holds the pipes.
+    """
 
-async def _read_tail(stderr: asyncio.StreamReader) -> str:
-    tail = bytearray()
-    while data := await stderr.read(64 * 1024):
-        tail += data
-        del tail[:-TAIL_BYTES_MAX]
-    return tail.decode(errors="replace")
+    def __init__(self, stdout_bytes_max: int) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.too_much = False
+        self._stdout_bytes_max = stdout_bytes_max
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._exited = asyncio.Event()
+        self._silent = asyncio.Event()
+
+    async def wait_exit(self) -> None:
+        """Waits for the end of the program."""
+        await self._exited.wait()
+
+    async def wait_silence(self, timeout_s: float) -> None:
+        """Waits until its pipes are closed, but not longer than the timeout."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._silent.wait()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the transport."""
+        self._transport = cast(asyncio.SubprocessTransport, transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Keeps what is written."""
+        if fd == 2:
+            self.stderr += data
+            del self.stderr[:-TAIL_BYTES_MAX]
+        elif len(self.stdout) + len(data) <= self._stdout_bytes_max:
+            self.stdout += data
+        elif not self.too_much:
+            self.too_much = True
+            if self._transport is not None:
+                self._transport.kill()
+
+    def process_exited(self) -> None:
+        """Notes the end of the program."""
+        self._exited.set()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Notes that the program has ended and its pipes are closed."""
+        self._silent.set()
 
 
 def _words(work: Work) -> dict[str, str]:
