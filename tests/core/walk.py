@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from world import POLICY, QUEUES, TYPES, Worker, World, failure, released, require, spec, success
+from ledger import require
+from world import POLICY, QUEUES, TYPES, Worker, World, failure, released, spec, success
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.limits import Policy
@@ -52,7 +53,7 @@ class Walk:
         return self.dice.choice(self.world.workers)
 
     def some_id(self) -> str:
-        return self.dice.choice(list(self.world.acknowledged) or [spec(0).id])
+        return self.dice.choice(list(self.world.ledger.acknowledged) or [spec(0).id])
 
     def submit(self) -> None:
         dice = self.dice
@@ -130,13 +131,15 @@ class Walk:
 
     def operator(self) -> None:
         dice, world = self.dice, self.world
-        choice = dice.randint(0, 4)
+        choice = dice.randint(0, 5)
         if choice <= 1:
             world.ask(c.SetPaused(dice.choice(QUEUES), choice == 0))
         elif choice == 2:
             world.purge(dice.choice(QUEUES))
         elif choice == 3:
             world.ask(c.Evict(self.worker().session))
+        elif choice == 4:
+            world.ask(c.Drain(self.worker().session))
         else:
             world.ask(c.Explain(self.some_id()))
 
@@ -152,26 +155,31 @@ class Walk:
         self.world.restart()
 
     def finish(self) -> None:
-        """Lets the world be kind: whatever was acknowledged must then end, and soon."""
-        world = self.world
-        # Delays count by the wall clock, which may have been set back since.
-        ready_ms = [t.ready_ms for t in world.storage.by_id.values() if t.state is State.SCHEDULED]
-        world.jump_wall(max([world.wall_ms, *ready_ms]) - world.wall_ms)
-        for queue in QUEUES:
-            world.ask(c.SetPaused(queue, False))
+        finish(self.world)
+
+
+def finish(world: World) -> None:
+    """Lets the world be kind: whatever was acknowledged must then end, and soon."""
+    # Delays count by the wall clock, which may have been set back since.
+    ready_ms = [t.ready_ms for t in world.storage.by_id.values() if t.state is State.SCHEDULED]
+    world.jump_wall(max([world.wall_ms, *ready_ms]) - world.wall_ms)
+    for queue in QUEUES:
+        world.ask(c.SetPaused(queue, False))
+    for worker in world.workers:
+        if world.alive(worker) and world.session(worker).draining:
+            worker.boot, worker.held = f"{worker.boot}, again", {}
+        world.register(worker)
+        world.open_stream(worker)
+    for _ in range(FINISH_ROUNDS):
+        if all(world.storage.by_id[each].state.ended for each in world.ledger.acknowledged):
+            return
+        parked = {session for _, session, _ in world.pending.values()}
         for worker in world.workers:
-            world.register(worker)
-            world.open_stream(worker)
-        for _ in range(FINISH_ROUNDS):
-            if all(world.storage.by_id[each].state.ended for each in world.acknowledged):
-                return
-            parked = {session for _, session, _ in world.pending.values()}
-            for worker in world.workers:
-                if worker.held:
-                    world.report(worker, *map(success, worker.held))
-                if worker.session not in parked:
-                    world.request(worker, 3, wait_ms=60_000)
-                world.heartbeat(worker)
-            world.pass_time(FINISH_ROUND_MS)
-        waiting = [t for t in world.storage.by_id.values() if not t.state.ended]
-        require(False, "everything acknowledged ends", waiting)
+            if worker.held:
+                world.report(worker, *map(success, worker.held))
+            if worker.session not in parked:
+                world.request(worker, 3, wait_ms=60_000)
+            world.heartbeat(worker)
+        world.pass_time(FINISH_ROUND_MS)
+    waiting = [task for task in world.storage.by_id.values() if not task.state.ended]
+    require(False, "everything acknowledged ends", waiting)

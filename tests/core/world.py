@@ -1,7 +1,7 @@
-"""A world for the core without wires: it asks, moves the clock, kills the master, and keeps
-an account of its own of what was acknowledged, granted and accepted.
+"""A world for the core without wires: it asks, moves the clocks, kills the master, and has
+everything that is answered written into a ledger that can contradict the core.
 
-The account is kept from answers alone, so it can contradict the core. The order of calls
+The order of calls
 (wants, find, step, commit, settle, answer) is the engine's.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
+
+from ledger import Ledger, require
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.effects import Effects
@@ -40,15 +42,6 @@ POLICY = Policy(
     retention_ms=60_000,
     sweep_tasks=3,
 )
-
-
-class BrokenLawError(AssertionError):
-    """What was promised did not hold."""
-
-
-def require(holds: bool, law: str, *facts: object) -> None:
-    if not holds:
-        raise BrokenLawError(f"{law}: {facts!r}")
 
 
 @dataclass
@@ -85,13 +78,7 @@ class World:
         # What parked requests were answered with, in order.
         self.unparked: list[tuple[Worker, Any]] = []
         self.workers: list[Worker] = []
-        # The account: acknowledged ids, attempts granted, outcomes accepted.
-        # Each with the moment from which retention may delete it; 0: it has not ended.
-        self.acknowledged: dict[str, int] = {}
-        self.last_attempt: dict[str, int] = {}
-        self.last_token: dict[str, str] = {}
-        self.accepted: dict[str, bytes] = {}
-        self.succeeded: dict[str, str] = {}
+        self.ledger = Ledger()
         self.news: list[tuple[str, object]] = []
         # How much each session was let keep when it began; beyond that its credit bounds it.
         self.kept: dict[str, int] = {}
@@ -116,7 +103,7 @@ class World:
             self.core.swept(swept)
         self.core.settle()
         for task in effects.changed.values():
-            self.acknowledged[task.spec.id] = task.expires_ms
+            self.ledger.acknowledged[task.spec.id] = task.expires_ms
         for call, answer in effects.answers:
             self.answers[call] = answer
         for call, rejection in effects.refusals:
@@ -163,19 +150,7 @@ class World:
         book = self.core.book
         check(book)
         stored = self.storage.by_id
-        for task_id, retain_until in list(self.acknowledged.items()):
-            task = stored.get(task_id)
-            if task is None:
-                require(self.wall_ms >= retain_until > 0, "nothing acknowledged is lost", task_id)
-                self.forget(task_id)
-                continue
-            require(
-                task.attempt >= self.last_attempt.get(task_id, 0),
-                "a grant is on disk before it is told",
-                task_id,
-            )
-            if task_id in self.succeeded:
-                require(task.state is State.SUCCEEDED, "an accepted result stays", task_id)
+        self.ledger.check(stored, self.wall_ms)
         for kept in stored.values():
             if kept.state is State.RUNNING:
                 require(kept.seq in book.tasks, "what runs on disk runs in memory", kept)
@@ -194,11 +169,6 @@ class World:
             )
         moment = self.core.due_in_ms(self.now)
         require(moment is not None, "there is always a next moment to look at")
-
-    def forget(self, task_id: str) -> None:
-        """Strikes a task from the account that retention deleted: its id may be used anew."""
-        for account in (self.acknowledged, self.last_attempt, self.last_token, self.succeeded):
-            account.pop(task_id, None)
 
     # --- what a test looks at ------------------------------------------------------------
 
@@ -223,7 +193,7 @@ class World:
         answer = self.ask(c.Submit(new, tuple(spec.id for spec in specs if spec.digest)))
         if isinstance(answer, tuple):
             for receipt in answer:
-                self.acknowledged.setdefault(receipt.task_id, 0)
+                self.ledger.acknowledged.setdefault(receipt.task_id, 0)
         return answer
 
     def cancel(self, *task_ids: str) -> object:
@@ -233,7 +203,9 @@ class World:
         answer = self.ask(c.Retry(task_ids=task_ids))
         if isinstance(answer, c.Chosen):
             for task_id in answer.task_ids:
-                require(task_id not in self.succeeded, "what succeeded is not retried", task_id)
+                require(
+                    task_id not in self.ledger.succeeded, "what succeeded is not retried", task_id
+                )
         return answer
 
     def purge(self, queue: str) -> None:
@@ -317,33 +289,23 @@ class World:
             if len(worker.answered) > REQUESTS_REMEMBERED:
                 worker.answered.popitem(last=False)
         for grant in grants:
-            task_id = grant.spec.id
-            require(task_id in self.acknowledged, "only acknowledged tasks are granted", task_id)
-            if grant.token in worker.held:
-                continue  # a repeated answer
-            require(
-                grant.attempt > self.last_attempt.get(task_id, 0),
-                "attempts only grow",
-                task_id,
-                grant.attempt,
-            )
-            self.last_attempt[task_id] = grant.attempt
-            self.last_token[task_id] = grant.token
-            worker.held[grant.token] = grant
+            if grant.token not in worker.held:  # otherwise it is a repeated answer
+                self.ledger.grant(grant)
+                worker.held[grant.token] = grant
 
     def report(
         self, worker: Worker, *outcomes: c.Outcome, tasks: int = 0, request_id: str = ""
     ) -> object:
         owners = {token: grant.spec.id for token, grant in worker.held.items()}
         # A parked request of the same step may already bring the next attempt.
-        latest = set(self.last_token.values())
+        latest = set(self.ledger.last_token.values())
         answer = self.ask(c.Report(worker.session, outcomes, tasks, request_id))
         if not isinstance(answer, c.Reported):
             return answer
         for outcome, verdict in zip(outcomes, answer.verdicts, strict=True):
             worker.held.pop(outcome.token, None)
             worker.reported[outcome.token] = outcome
-            self.judge(outcome, verdict, owners.get(outcome.token), latest)
+            self.ledger.judge(outcome, verdict, owners.get(outcome.token), latest)
         if tasks:
             self.receive(worker, answer.grants, request_id)
         return answer
@@ -353,34 +315,6 @@ class World:
         answer = self.report(worker, outcome)
         assert isinstance(answer, c.Reported), answer
         return answer.verdicts[0]
-
-    def judge(
-        self, outcome: c.Outcome, verdict: c.Verdict, task_id: str | None, latest: set[str]
-    ) -> None:
-        before = self.accepted.get(outcome.token)
-        if before is not None and verdict is not c.Verdict.UNKNOWN_TASK:
-            # The story keeps twenty attempts; older ones are honestly called stale.
-            same = c.Verdict.ACCEPTED if before == outcome.digest else c.Verdict.CONFLICT
-            require(
-                verdict in (same, c.Verdict.STALE_LEASE),
-                "a repeated report gets the same word",
-                outcome.token,
-                verdict,
-            )
-        if verdict is not c.Verdict.ACCEPTED or before is not None:
-            return
-        require(task_id is not None, "only a granted lease is accepted", outcome.token)
-        assert task_id is not None
-        require(
-            outcome.token in latest,
-            "a stale lease never completes a task",
-            task_id,
-            outcome.token,
-        )
-        require(task_id not in self.succeeded, "one result a task is accepted", task_id)
-        self.accepted[outcome.token] = outcome.digest
-        if isinstance(outcome.result, c.Success):
-            self.succeeded[task_id] = outcome.token
 
     def heartbeat(
         self, worker: Worker, tokens: tuple[str, ...] | None = None, *, started: bool = True
