@@ -273,6 +273,6 @@ async def test_a_failed_attempt_backs_off_and_the_story_is_told(master: WiredMas
 
 async def test_tickets_with_large_headers_still_fit_into_one_answer(master: WiredMaster) -> None:
     worker = await master.worker(slots=1_000)
-    for _ in range(2):
-        await master.submit_many(400, headers={"h": "x" * 8_000})
+    for _ in range(3):
+        await master.submit_many(350, headers={"h": "x" * 8_000})
     assert await worker.request(max_tasks=1_000)

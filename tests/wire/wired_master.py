@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -31,6 +31,11 @@ from pullwork_master.engine import Engine
 from pullwork_master.storage.base import Storage
 from pullwork_master.views import Views
 from pullwork_master.wire import server as wire_server
+from pullwork_master.wire.registry_service import Registry
+from pullwork_master.wire.streams import Streams
+from pullwork_master.wire.watchers import Watcher, Watchers
+
+T = TypeVar("T")
 
 PATIENCE_S = 15.0
 MASTER = worker_pb2.Member(
@@ -150,6 +155,30 @@ class WiredMaster:
             done += len(tickets)
 
     # --- what is left behind ---------------------------------------------------------------
+
+    def watchers(self) -> list[Watcher]:
+        """Returns who watches tasks."""
+        books = self._told(Watchers)
+        indexes = (books._by_id, books._by_owner, books._by_queue)
+        return list({each for index in indexes for members in index.values() for each in members})
+
+    def mailboxes(self) -> int:
+        """Counts the mailboxes of TaskIncoming streams."""
+        return len(self._told(Streams))
+
+    def registry_readers(self) -> set[Any]:
+        """Returns who watches the registry."""
+        readers: set[Any] = self._told(Registry)._readers
+        return readers
+
+    def _told(self, kind: type[T]) -> T:
+        """Returns the one object of a kind that hears each step of the engine."""
+        (found,) = [
+            owner
+            for listener in self.engine._listeners
+            if isinstance(owner := getattr(listener, "__self__", None), kind)
+        ]
+        return found
 
     def parked(self) -> int:
         """Counts the parked requests in the core."""

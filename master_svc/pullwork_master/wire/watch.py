@@ -28,13 +28,14 @@ async def watch(
     its mailbox, and what both tell is told once.
     """
     stream = _Stream(watcher, watchers, disk, store_id)
-    stream.told = watchers.revision if cursor is None else cursor
     if watcher.task_ids:
+        stream.told = cursor or 0
         async for message in stream.begin_with_ids():
             yield message
         if not stream.missing:
             return
     else:
+        stream.told = watchers.revision if cursor is None else cursor
         yield stream.first_message()
         if cursor is not None:
             async for message in stream.catch_up():
@@ -72,38 +73,43 @@ class _Stream:
         return pb.WatchTasksResponse(cursor=self._cursor())
 
     async def begin_with_ids(self) -> AsyncIterator[pb.WatchTasksResponse]:
-        """Tells which of the tasks do not exist, and the present state of the others."""
+        """Tells which of the tasks do not exist, and the present state of the others, less what
+        was told up to the cursor."""
         found = await self._disk.get_many(sorted(self._watcher.task_ids))
         known = {kept.spec.id for kept in found}
         unknown = sorted(self._watcher.task_ids - known)
         self.missing &= known
+        self.missing -= {kept.spec.id for kept in found if 0 < kept.revision <= self.told}
         yield pb.WatchTasksResponse(cursor=self._cursor(), unknown_task_ids=unknown)
         shown = [
-            convert.task(kept) for kept in found if kept.state.ended or self._watcher.every_change
+            convert.task(kept)
+            # A cursor behind one end says that all before it were told.
+            for kept in sorted(found, key=lambda kept: kept.revision)
+            if kept.state.ended or self._watcher.every_change
         ]
         for message in self.messages(self.news(shown)):
             yield message
 
     async def catch_up(self) -> AsyncIterator[pb.WatchTasksResponse]:
         """Tells from disk what was committed since, and what has not ended, if that is wanted;
-        then whether retention deleted some of it before it could be told."""
+        and whether retention deleted some of it before it could be told."""
         watcher = self._watcher
-        if watcher.task_ids:
-            async for message in self.begin_with_ids():
-                yield message
-            return
-        since = self.told
+        lapse = False
         more = True
         while more:
             page = await self._disk.ends_after(self.told, watcher.owner, watcher.queue, PAGE_TASKS)
+            if not lapse:
+                # Asked after the reading, since a sweep during it counts too; told before the
+                # ends, since who breaks off behind them would never hear of it.
+                swept = await self._disk.swept_revision(watcher.owner, watcher.queue)
+                lapse = swept > self.told
+                if lapse:
+                    yield pb.WatchTasksResponse(cursor=self._cursor(), lapse=True)
             more = page.more
             ends = [convert.task(kept) for kept in page.tasks]
             for message in self.messages(ends):
                 yield message
             self.told = max(self.told, page.revision)
-        # Asked last: a sweep during the reading counts too.
-        if await self._disk.swept_revision(watcher.owner, watcher.queue) > since:
-            yield pb.WatchTasksResponse(cursor=self._cursor(), lapse=True)
         if watcher.every_change:
             async for message in self._not_ended():
                 yield message

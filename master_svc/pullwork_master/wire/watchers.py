@@ -16,7 +16,7 @@ from pullwork_master.core.model import Task
 from pullwork_master.core.rejections import shutting_down
 from pullwork_master.wire import convert
 
-MAILBOX_TASKS_MAX: Final = 5_000
+MAILBOX_TASKS_MAX: Final = 5_000  # more than one watcher may name by id
 
 
 class Watcher:
