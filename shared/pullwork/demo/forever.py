@@ -62,6 +62,5 @@ async def _follow(handle: Handle[Counted], path: Path, console: Console) -> None
         return
     words = sum(counted.words.values())
     where = f" on {counted.worker}" if counted.worker else ""
-    console.print(
-        f"{handle.id} {escape(path.name)}: {words} words{where}", soft_wrap=not console.is_terminal
-    )
+    file = escape(f"{path.parent.name}/{path.name}")
+    console.print(f"{handle.id} {file}: {words} words{where}", soft_wrap=not console.is_terminal)
