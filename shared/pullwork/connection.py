@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -118,7 +119,8 @@ class Connection:
         unavailable: PullworkError | None = None
         while True:
             try:
-                return await method(request, timeout=max(ends - time.monotonic(), 0.001))
+                with self._closing_told():
+                    return await method(request, timeout=max(ends - time.monotonic(), 0.001))
             except grpc.aio.AioRpcError as error:
                 failure = from_rpc_error(error)
             if isinstance(failure, DeadlineError) and unavailable is not None:
@@ -137,12 +139,12 @@ class Connection:
         """Calls a method that is not safe to repeat: waits for the master, but sends only once."""
         ends = time.monotonic() + self.deadline_s
         try:
-            async with asyncio.timeout(self.deadline_s):
-                await self.channel.channel_ready()
+            with self._closing_told():
+                async with asyncio.timeout(self.deadline_s):
+                    await self.channel.channel_ready()
+                return await method(request, timeout=max(ends - time.monotonic(), 0.001))
         except TimeoutError:
             raise self._explained(UnavailableError("no connection")) from None
-        try:
-            return await method(request, timeout=max(ends - time.monotonic(), 0.001))
         except grpc.aio.AioRpcError as error:
             raise self._explained(from_rpc_error(error)) from None
 
@@ -181,7 +183,7 @@ class Connection:
         while True:
             stream = open_stream()
             try:
-                async for message in stream:
+                while (message := await self._read(stream)) is not None:
                     ends = None
                     backoff.reset()
                     yield message
@@ -197,3 +199,21 @@ class Connection:
             if too_late or not isinstance(failure, UnavailableError):
                 raise self._explained(failure)
             await asyncio.sleep(wait_s)
+
+    async def _read(self, stream: grpc.aio.UnaryStreamCall[Any, Answer]) -> Answer | None:
+        """Returns the next message of a stream, or None at its end."""
+        with self._closing_told():
+            message = await stream.read()
+        return None if message is grpc.aio.EOF else cast(Answer, message)
+
+    @contextmanager
+    def _closing_told(self) -> Iterator[None]:
+        """Says that the client was closed; gRPC would let its callers believe that they were
+        cancelled, or tell them how it is to be used."""
+        try:
+            yield
+        except (asyncio.CancelledError, grpc.aio.UsageError):
+            caller = asyncio.current_task()
+            if self._closed and not (caller is not None and caller.cancelling()):
+                raise UnavailableError("this client is closed") from None
+            raise

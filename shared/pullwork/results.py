@@ -85,8 +85,13 @@ class Results:
             reader.cancel()
         if self._readers:
             await asyncio.wait(self._readers)
+        # A reader that was cancelled before it began could not say so itself.
+        closed = UnavailableError("this client is closed")
+        if self._standing is not None and not self._standing.done():
+            self._standing.set_exception(closed)
+            self._standing.exception()
         for pending in list(self._pending.values()):
-            pending.settle(UnavailableError("this client is closed"))
+            pending.settle(closed)
 
     def _start(self, reading: Any) -> None:
         reader = asyncio.create_task(reading, name="pullwork results")
@@ -132,11 +137,6 @@ class Results:
                 # Another folder stands behind the address now, and knows nothing of the cursor.
                 self._cursor = ""
                 self._follow_all()
-            except asyncio.CancelledError:
-                if not standing.done():
-                    standing.set_exception(UnavailableError("this client is closed"))
-                    standing.exception()
-                raise
             await asyncio.sleep(backoff.next_s())
 
     def _open_owned(self) -> Watching:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sample_tasks
+from task_cluster import TaskCluster
 
 from pullwork import (
     Client,
@@ -192,6 +193,33 @@ async def test_who_submits_hears_that_the_client_was_closed(free_port: int) -> N
         await asyncio.sleep(0)
     with pytest.raises(UnavailableError, match="this client is closed"):
         await submitting
+
+
+async def test_who_watches_hears_that_the_client_was_closed(alone: str) -> None:
+    async with Client(alone) as client:
+        watch = await client.watch(owner="nobody").open()
+        changes = client.watch_registry()
+        await anext(changes)
+        reading = [asyncio.ensure_future(anext(it)) for it in (watch, changes)]
+        await asyncio.sleep(0)
+    for it in reading:
+        with pytest.raises(UnavailableError, match="this client is closed"):
+            await it
+
+
+async def test_who_asks_hears_that_the_client_was_closed(new_cluster: TaskCluster) -> None:
+    master = await new_cluster.master()
+    async with Client(new_cluster.address) as client:
+        await client.members()
+        master.freeze()
+        asking = [
+            asyncio.ensure_future(it)
+            for it in (client.members(), client.retry(str(uuid.uuid4())), client.submit(ADD))
+        ]
+        await asyncio.wait(asking, timeout=0.1)
+    for it in asking:
+        with pytest.raises(UnavailableError, match="this client is closed"):
+            await it
 
 
 async def test_who_waits_hears_that_the_client_was_closed(alone: str, queue: str) -> None:
