@@ -104,6 +104,7 @@ class Link:
     def leave(self, phase: Phase) -> None:
         """Lets go of the session and of everything that is on its way under it."""
         self.phase = phase
+        self.session_id = ""
         self.heartbeat = None
         self.report = None
         self.request = None

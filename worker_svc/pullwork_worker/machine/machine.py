@@ -159,6 +159,7 @@ class Machine:
     def deregistered(self, now: float) -> list[Instruction]:
         """Ends, whether the master heard it or not."""
         if self.link.phase is Phase.LEAVING:
+            self._out.append(CloseStream())
             self._exit()
         return self._flush(now)
 
@@ -335,7 +336,8 @@ class Machine:
         self._out.append(CancelCalls())
         self.link.leave(Phase.LEAVING)
         if phase is Phase.IN:
-            self._out += [CloseStream(), Deregister(session_id, self.exit_reason)]
+            # The stream stays until the answer: its end before would look like a death.
+            self._out.append(Deregister(session_id, self.exit_reason))
         else:
             self._exit()
 
