@@ -83,15 +83,20 @@ class WiredMaster:
         self.queues = queue_service_pb2_grpc.QueueServiceStub(self.channel)
         self.registry = registry_service_pb2_grpc.RegistryServiceStub(self.channel)
 
-    async def close(self) -> None:
-        """Stops everything at once; a writer that died says so here."""
-        await self.channel.close()
-        await self.server.stop(0)
+    async def stop(self, grace_s: float = 0) -> None:
+        """Stops in the order of `main`; a writer that died says so here."""
         self.engine.stop()
-        self.disk.close()
+        await self._writer
+        await self.server.stop(grace_s)
+
+    async def close(self) -> None:
+        """Stops, if that was not done, and releases all."""
+        await self.channel.close()
         try:
-            await self._writer
+            await self.stop()
         finally:
+            await self.server.stop(0)
+            self.disk.close()
             await self.engine.close()
 
     async def advance(self, ms: int) -> None:

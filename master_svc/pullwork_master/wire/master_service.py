@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -80,9 +82,10 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
         session_id = fields.text(request.session_id, "session_id", 128, required=True)
         # The mailbox stands before the core knows of the stream: no news falls between.
         box = self._streams.open(session_id)
-        number = 0
+        # In a task of its own: who breaks off before the answer has a stream to close too.
+        opening = asyncio.create_task(self._engine.ask(OpenStream(session_id)))
         try:
-            number = await self._engine.ask(OpenStream(session_id))
+            await asyncio.shield(opening)
             yield pb.TaskIncomingResponse(
                 members=pb.TaskIncomingResponse.Members(masters=self._masters)
             )
@@ -90,8 +93,11 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
                 yield event
         finally:
             self._streams.close(session_id, box)
-            if number:
-                self._engine.tell(StreamBroke(session_id, number))
+            opening.add_done_callback(partial(self._stream_broke, session_id))
+
+    def _stream_broke(self, session_id: str, opening: asyncio.Task[int]) -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            self._engine.tell(StreamBroke(session_id, opening.result()))
 
     async def _events(
         self, session_id: str, box: Mailbox
