@@ -29,6 +29,9 @@ GROUP: Final = "pullwork.commands"
 # What `--help` says of a service's command before its module is imported.
 _SHORT_HELP: Final = {
     "master": "Run a master: it keeps the tasks and gives them to workers.",
+    "backup": "Copy a master's data folder while it works.",
+    "fsck": "Prove a data folder sound, or say what is wrong.",
+    "restore": "Make a data folder of a backup.",
     "worker": "Run a worker: it pulls tasks from a master and runs them.",
 }
 

@@ -1,0 +1,106 @@
+"""Copies a store while its master works, and makes a data folder of such a copy again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from pullwork_master.storage.base import StorageError
+from pullwork_master.storage.sqlite_folder import DATABASE, Folder
+from pullwork_master.storage.sqlite_fsck import open_snapshot
+
+# Pages of 4 KiB copied between two reports of progress.
+STEP_PAGES: Final = 4_096
+
+Progress = Callable[[int, int], None]
+
+
+def backup(folder: Path, target: Path, progress: Progress | None = None) -> int:
+    """Copies a folder's store, as it was at one moment, into a new folder; returns its bytes.
+
+    `progress` hears how many pages are copied, and of how many. A copy that fails leaves nothing.
+    Errors: StorageError.
+    """
+    source = open_snapshot(folder)
+    draft = _draft(target)
+    try:
+        copy = sqlite3.connect(draft / DATABASE)
+        try:
+            # The snapshot is held open, so the master's commits do not start the copy over.
+            source.backup(
+                copy,
+                pages=STEP_PAGES,
+                progress=lambda _, left, whole: progress(whole - left, whole) if progress else None,
+            )
+            # One file, without a log beside it, is what people copy.
+            copy.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            copy.close()
+        _sync(draft / DATABASE)
+        draft.rename(target)
+        _sync(target.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise StorageError(f"the backup to {target} failed: {error}") from error
+    finally:
+        source.close()
+        shutil.rmtree(draft, ignore_errors=True)
+    return (target / DATABASE).stat().st_size
+
+
+def restore(backup_folder: Path, folder: Path) -> None:
+    """Makes a new data folder of a backup.
+
+    It gets another store id, so that cursors of the lost store are refused instead of
+    misunderstood, and a term that no count of starts reaches, so that no lease of the lost
+    store stands in it. Errors: StorageError; a folder that exists is not touched.
+    """
+    open_snapshot(backup_folder).close()
+    draft = _draft(folder)
+    try:
+        shutil.copyfile(backup_folder / DATABASE, draft / DATABASE)
+        copy = sqlite3.connect(draft / DATABASE)
+        try:
+            copy.execute(
+                "UPDATE meta SET store_id = ?, term = max(term, ?)",
+                (str(uuid4()), int(time.time())),
+            )
+            copy.commit()
+        finally:
+            copy.close()
+        _sync(draft / DATABASE)
+        draft.rename(folder)
+        _sync(folder.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise StorageError(f"the backup can't be restored to {folder}: {error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    # What a master would complain of is better said now.
+    made = Folder(folder, "")
+    made.lock()
+    made.unlock()
+
+
+def _draft(target: Path) -> Path:
+    """Makes an empty folder beside the target, to be renamed when it is whole."""
+    if target.exists():
+        raise StorageError(f"{target} exists already; name a folder that does not")
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        draft.mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise StorageError(f"{target} can't be made: {error.strerror}") from error
+    return draft
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
