@@ -11,6 +11,7 @@ from pullwork.errors import SessionLostError, WorkerNotFoundError
 from pullwork.v1 import queue_pb2, task_pb2, task_service_pb2, worker_pb2
 from pullwork.v1 import queue_service_pb2 as q
 from pullwork.v1 import registry_service_pb2 as r
+from pullwork_master.core.effects import MemberChange
 from pullwork_master.wire import registry_service
 
 # --- queues --------------------------------------------------------------------------------
@@ -187,8 +188,6 @@ async def test_a_reader_that_fell_behind_gets_a_snapshot_again(
     workers = [await master.worker(f"w{n}") for n in range(3)]
     seen = [await read(stream) for _ in workers]
     assert {each.WhichOneof("event") for each in seen} == {"joined"}
-    from pullwork_master.core.effects import MemberChange
-
     (session, *_) = master.engine.core.book.sessions.values()
     for _ in range(9):  # in one breath, so that the stream can't run in between
         reader.put(MemberChange(session, joined=True))

@@ -1,13 +1,10 @@
-"""SubmitTasks, RunTask, GetTask, CancelTasks, RetryTasks, ExplainTask: what clients may rely on."""
+"""SubmitTasks, GetTask, CancelTasks, RetryTasks, ExplainTask: what clients may rely on."""
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import Any
 
-import grpc
-import grpc.aio
 import pytest
 from wired_master import (
     WiredMaster,
@@ -16,11 +13,9 @@ from wired_master import (
     refusal,
     serving,
     succeeded,
-    until,
 )
 
 from pullwork.errors import (
-    DeadlineError,
     DiskFullError,
     QueueFullError,
     TaskEndedError,
@@ -42,11 +37,6 @@ async def _submit(master: WiredMaster, **spec: Any) -> pb.Receipt:
     tasks = [task_pb2.TaskSpec(**{"type": "t", **spec})]
     (receipt,) = (await master.tasks.SubmitTasks(pb.SubmitTasksRequest(tasks=tasks))).receipts
     return receipt
-
-
-def _run(master: WiredMaster, timeout: float | None = None, **spec: Any) -> Any:
-    task = task_pb2.TaskSpec(**{"type": "t", **spec})
-    return master.tasks.RunTask(pb.RunTaskRequest(task=task), timeout=timeout)
 
 
 # --- submit --------------------------------------------------------------------------------
@@ -119,13 +109,6 @@ async def test_the_same_id_with_other_content_is_refused_and_stores_nothing(
     assert ids_of(listed.tasks) == [ID]
 
 
-async def test_run_names_its_own_field_in_a_conflict(master: WiredMaster) -> None:
-    await _submit(master, task_id=ID, payload=b"1")
-    conflict = await refusal(_run(master, task_id=ID, payload=b"2"))
-    assert isinstance(conflict, TaskIdConflictError)
-    assert conflict.field == "task.task_id"
-
-
 async def test_one_id_twice_in_a_list_is_one_task(master: WiredMaster) -> None:
     spec = task_pb2.TaskSpec(type="t", task_id=ID)
     answer = await master.tasks.SubmitTasks(pb.SubmitTasksRequest(tasks=[spec, spec]))
@@ -196,77 +179,6 @@ async def test_a_delayed_task_waits_for_its_moment(stored: WiredMaster, how: str
 async def test_a_moment_that_has_passed_delays_nothing(master: WiredMaster) -> None:
     (task_id,) = await master.submit(not_before={"seconds": 1})
     assert (await master.get(task_id)).state == QUEUED
-
-
-# --- run -----------------------------------------------------------------------------------
-
-
-async def test_run_waits_for_the_end_and_brings_the_result(stored: WiredMaster) -> None:
-    worker = await stored.worker()
-    running = asyncio.create_task(_answer(_run(stored)))
-    (ticket,) = await worker.request(wait={"seconds": 30})
-    await worker.report(succeeded(ticket, b"done"))
-    ended = (await running).task
-    assert (ended.state, ended.result.data) == (SUCCEEDED, b"done")
-
-
-async def _answer(call: Any) -> Any:
-    return await call
-
-
-async def test_run_brings_failures_and_cancellations_as_data(master: WiredMaster) -> None:
-    worker = await master.worker()
-    running = asyncio.create_task(_answer(_run(master)))
-    (ticket,) = await worker.request(wait={"seconds": 30})
-    await worker.report(failed(ticket))
-    assert (await running).task.failure.message == "it broke"
-    running = asyncio.create_task(_answer(_run(master, task_id=ID)))
-    await worker.request(wait={"seconds": 30})
-    await master.tasks.CancelTasks(pb.CancelTasksRequest(task_ids=[ID]))
-    assert (await running).task.state == CANCELLED
-
-
-async def test_run_again_attaches_to_the_task_that_is_there(stored: WiredMaster) -> None:
-    worker = await stored.worker()
-    both = [asyncio.create_task(_answer(_run(stored, task_id=ID))) for _ in range(2)]
-    (ticket,) = await worker.request(wait={"seconds": 30})
-    third = asyncio.create_task(_answer(_run(stored, task_id=ID)))
-    await worker.report(succeeded(ticket))
-    ends = [(await each).task for each in (*both, third)]
-    after = (await _run(stored, task_id=ID)).task
-    assert all(each == after for each in ends)
-    assert after.attempt == 1
-
-
-async def test_run_with_a_taken_unique_key_waits_for_the_task_that_has_it(
-    master: WiredMaster,
-) -> None:
-    worker = await master.worker()
-    first = await _submit(master, unique_key="k")
-    running = asyncio.create_task(_answer(_run(master, unique_key="k")))
-    (ticket,) = await worker.request()
-    await worker.report(succeeded(ticket))
-    assert (await running).task.spec.task_id == first.task_id
-
-
-async def test_the_callers_deadline_leaves_the_task_running(master: WiredMaster) -> None:
-    worker = await master.worker()
-    late = await refusal(_run(master, timeout=0.2, task_id=ID))
-    assert isinstance(late, DeadlineError)
-    (ticket,) = await worker.request()
-    running = asyncio.create_task(_answer(_run(master, task_id=ID)))
-    await worker.report(succeeded(ticket))
-    assert (await running).task.state == SUCCEEDED
-
-
-async def test_run_of_a_task_without_retention_is_told_its_end(master: WiredMaster) -> None:
-    worker = await master.worker()
-    running = asyncio.create_task(_answer(_run(master, task_id=ID, retention={})))
-    (ticket,) = await worker.request(wait={"seconds": 30})
-    await worker.report(succeeded(ticket))
-    assert (await running).task.state == SUCCEEDED
-    await master.advance(master.policy.sweep_every_ms)
-    assert isinstance(await refusal(master.get(ID)), TaskNotFoundError)
 
 
 # --- cancel and retry ----------------------------------------------------------------------
@@ -393,13 +305,3 @@ async def test_explain_names_a_quarantined_task(master: WiredMaster) -> None:
     (ticket,) = await worker.request()
     await worker.report(failed(ticket, kind=task_pb2.FAILURE_KIND_WORKER_LOST))
     assert await _why(master, task_id) == "QUARANTINED"
-
-
-async def test_a_cancelled_run_leaves_the_task(master: WiredMaster) -> None:
-    call = _run(master, task_id=ID)
-    await until(lambda: ID in master.engine.core.book.ids, "the task is stored")
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
-    assert call.code is not grpc.StatusCode.OK
-    assert (await master.get(ID)).state == QUEUED

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from wired_master import MASTER, WiredMaster, held, refusal, succeeded, until
+from wired_master import MASTER, WiredMaster, held, refusal, serving, succeeded, until
 
-from pullwork.errors import SessionLostError
+from pullwork.errors import SessionLostError, TooManyRequestsError
 from pullwork.v1 import master_service_pb2 as pb
+from pullwork.v1 import registry_service_pb2 as registry
 from pullwork.v1 import task_pb2, worker_pb2
+from pullwork_master.storage.memory import MemoryStorage
 
 KEEP, ABANDON = pb.HELD_DECISION_KEEP, pb.HELD_DECISION_ABANDON
 
@@ -129,8 +131,6 @@ async def test_a_heartbeat_brings_the_load_to_the_list_of_workers(master: WiredM
     worker = await master.worker()
     load = worker_pb2.Load(cpu=0.5, memory=0.25, slots_busy=3)
     await worker.heartbeat(load=load)
-    from pullwork.v1 import registry_service_pb2 as registry
-
     (shown,) = (await master.registry.ListWorkers(registry.ListWorkersRequest())).workers
     assert shown.load == load
 
@@ -190,11 +190,6 @@ async def test_a_silent_worker_is_given_up_after_the_silence_and_its_grace(
 
 
 async def test_no_more_workers_than_there_is_room_for_and_when_to_try_again() -> None:
-    from wired_master import serving
-
-    from pullwork.errors import TooManyRequestsError
-    from pullwork_master.storage.memory import MemoryStorage
-
     async with serving(MemoryStorage(), sessions_max=1) as master:
         first = await master.worker("a")
         full = await refusal(master.worker("b"))

@@ -77,6 +77,9 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
                 kept = await self._disk.get(receipt.task_id)
                 if kept is not None and kept.state.ended:
                     return pb.RunTaskResponse(task=convert.task(kept))
+                if kept is None and not watcher.has_mail:
+                    # Retention deleted it since: its end can't be told any more.
+                    raise _not_found(receipt.task_id)
             ended = await watcher.take()
             return pb.RunTaskResponse(task=ended[-1])
         finally:
@@ -87,11 +90,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         task_id = fields.task_id(request.task_id, "task_id")
         kept = await self._disk.get(task_id)
         if kept is None:
-            raise Rejection(
-                Reason.TASK_NOT_FOUND,
-                f"no task has the id {task_id}; perhaps its retention ended",
-                task_id=task_id,
-            )
+            raise _not_found(task_id)
         shown = convert.task(kept, payload=True)
         return pb.GetTaskResponse(task=convert.with_progress(shown, self._engine.core.book))
 
@@ -192,6 +191,14 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             task=convert.with_progress(shown, self._engine.core.book),
             ahead=told.ahead,
         )
+
+
+def _not_found(task_id: str) -> Rejection:
+    return Rejection(
+        Reason.TASK_NOT_FOUND,
+        f"no task has the id {task_id}; perhaps its retention ended",
+        task_id=task_id,
+    )
 
 
 def _ids(listed: Sequence[str], *, by_filter: bool) -> tuple[str, ...]:

@@ -50,6 +50,11 @@ class Watcher:
             self._mail[task_id] = shown
         self._bell.set()
 
+    @property
+    def has_mail(self) -> bool:
+        """Whether `take` would return at once."""
+        return bool(self._mail)
+
     def stop(self) -> None:
         """Lets the reader hear that the master stops."""
         self._stopped = True
