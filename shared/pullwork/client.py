@@ -63,7 +63,7 @@ class Client:
         self.owner: Final = owner or f"client-{uuid.uuid4()}"
         self._connection: Final = Connection(self.address, deadline)
         self._submitter: Final = Submitter(self._connection)
-        self.results: Final = Results(self._connection, self.owner)
+        self._results: Final = Results(self._connection, self.owner)
         self.queues: Final = Queues(self._connection)
 
     async def __aenter__(self) -> Self:
@@ -77,7 +77,7 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         await self._submitter.close()
-        await self.results.close()
+        await self._results.close()
         await self._connection.close()
 
     # --- submitting
@@ -107,13 +107,15 @@ class Client:
         return await self._submit(spec, None)
 
     async def _submit(self, spec: task_pb2.TaskSpec, task: Task[..., R] | None) -> Handle[R]:
-        await self.results.open()
-        pending = self.results.expect(spec.task_id)
+        await self._results.open()
+        pending = self._results.expect(spec.task_id)
         receipt = await self._submitter.submit(spec)
         if receipt.duplicate:
             # It may have ended before the stream stood, and its owner may be another.
-            pending = self.results.follow(receipt.task_id)
-        return Handle(self, receipt.task_id, task, pending, duplicate=receipt.duplicate)
+            pending = self._results.follow(receipt.task_id)
+        return Handle(
+            self, self._results, receipt.task_id, task, pending, duplicate=receipt.duplicate
+        )
 
     async def submit_many(
         self, calls: Iterable[Call[R]], **options: Unpack[SharedOptions]
@@ -121,10 +123,10 @@ class Client:
         """Submits calls in their order: up to 1000 (3 MiB) all or none, more in such parts."""
         todo = builtins.list(calls)
         specs = [call_spec(call, options, self.owner) for call in todo]
-        await self.results.open()
+        await self._results.open()
         handles: builtins.list[Handle[R]] = []
         for chunk in chunks(specs):
-            expected = [self.results.expect(spec.task_id) for spec in chunk]
+            expected = [self._results.expect(spec.task_id) for spec in chunk]
             request = task_service_pb2.SubmitTasksRequest(tasks=chunk)
             try:
                 answer = await self._connection.call(self._connection.tasks.SubmitTasks, request)
@@ -134,10 +136,17 @@ class Client:
                 raise
             for pending, receipt in zip(expected, answer.receipts, strict=True):
                 if receipt.duplicate:
-                    pending = self.results.follow(receipt.task_id)  # noqa: PLW2901
+                    pending = self._results.follow(receipt.task_id)  # noqa: PLW2901
                 task = todo[len(handles)].task
                 handles.append(
-                    Handle(self, receipt.task_id, task, pending, duplicate=receipt.duplicate)
+                    Handle(
+                        self,
+                        self._results,
+                        receipt.task_id,
+                        task,
+                        pending,
+                        duplicate=receipt.duplicate,
+                    )
                 )
         return handles
 
@@ -186,9 +195,9 @@ class Client:
     ) -> AsyncGenerator[Ended[T, R]]:
         if window < 1:
             raise InvalidFieldError("window must be 1 or more", field="window")
-        await self.results.open()
+        await self._results.open()
         flights = ((item, call, call_spec(call, options, self.owner)) for item, call in calls)
-        spread = Window(self.results, self._submitter, flights, size=window, ordered=ordered)
+        spread = Window(self._results, self._submitter, flights, size=window, ordered=ordered)
         async for ended in spread.ends():
             yield ended
 
@@ -201,7 +210,7 @@ class Client:
 
         `task` says how to unpack the result. Asks nobody: that the task exists shows later.
         """
-        return Handle(self, checked_task_id(task_id), task, None)
+        return Handle(self, self._results, checked_task_id(task_id), task, None)
 
     # --- asking about tasks
 

@@ -13,7 +13,7 @@ from pullwork.errors import (
     TaskCancelledError,
     TaskFailedError,
 )
-from pullwork.results import Pending
+from pullwork.results import Pending, Results
 from pullwork.task_info import Explanation, Progress, TaskInfo
 from pullwork.v1 import task_pb2
 
@@ -34,6 +34,7 @@ class Handle(Generic[R_co]):
     def __init__(
         self,
         client: Client,
+        results: Results,
         task_id: str,
         task: Task[..., R_co] | None,
         pending: Pending | None,
@@ -43,6 +44,7 @@ class Handle(Generic[R_co]):
         self.id = task_id
         self.duplicate = duplicate
         self._client = client
+        self._results = results
         self._task = task
         self._pending = pending
 
@@ -87,7 +89,7 @@ class Handle(Generic[R_co]):
 
     async def _end(self, timeout: float | None) -> task_pb2.Task:  # noqa: ASYNC109
         if self._pending is None:
-            self._pending = self._client.results.follow(self.id)
+            self._pending = self._results.follow(self.id)
         try:
             async with asyncio.timeout(timeout):
                 end = await asyncio.shield(self._pending.end)

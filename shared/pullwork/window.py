@@ -33,16 +33,16 @@ class Ended(Generic[T_co, R_co]):
 
     item: T_co
     call: Call[R_co]
-    end: task_pb2.Task
+    _end: task_pb2.Task
 
     @property
     def task(self) -> TaskInfo:
         """The ended task."""
-        return TaskInfo.from_proto(self.end)
+        return TaskInfo.from_proto(self._end)
 
     def result(self) -> R_co:
         """Returns the result; raises TaskFailedError or TaskCancelledError as the task ended."""
-        value: R_co = unpack(self.end, self.call.task)
+        value: R_co = unpack(self._end, self.call.task)
         return value
 
 
