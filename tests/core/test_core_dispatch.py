@@ -221,18 +221,22 @@ def test_a_drain_answers_a_parked_request(world: World) -> None:
 
 
 def test_a_request_waits_for_the_page_that_holds_its_task(world: World) -> None:
-    worker = world.join(slots=50)
-    submit(world, *range(1, 10))
-    world.restart()
-    world.register(worker, slots=50)
-    world.core = type(world.core)(POLICY, world.storage.open(), world.now)
-    world.register(worker, slots=50)
-    world.open_stream(worker)
-    while len(worker.held) < 9:
-        answer = world.request(worker, 1)
-        assert answer != (), "empty means that nothing is there, and it is"
-        world.pass_time(1)
-    assert numbers(worker) == list(range(1, 10))
+    first, second = world.join("w1", slots=50), world.join("w2", slots=50)
+    submit(world, *range(1, 30))
+    both = [(9_000 + n, c.Request(worker.session, 8)) for n, worker in enumerate((first, second))]
+    world.step(both)
+    assert world.answers[9_000]
+    assert 9_001 not in world.answers, "empty means that nothing is there, and it is"
+    world.step([])
+    assert world.answers[9_001]
+
+
+def test_a_draining_worker_waits_for_no_page(world: World) -> None:
+    first, second = world.join("w1", slots=50), world.join("w2", slots=50)
+    submit(world, *range(1, 30))
+    world.ask(c.Drain("w2"))
+    world.step([(9_000, c.Request(first.session, 8)), (9_001, c.Request(second.session, 8))])
+    assert world.answers[9_001] == ()
 
 
 # --- a request repeated ---------------------------------------------------------------------

@@ -125,6 +125,15 @@ def test_a_retried_task_does_not_hide_another_of_its_key(world: World) -> None:
     assert receipts(world.submit(keyed(3))) == [(spec(2).id, True)]
 
 
+def test_a_retried_task_is_found_by_its_key_when_the_other_has_ended(world: World) -> None:
+    world.submit(keyed(1))
+    world.cancel(spec(1).id)
+    world.submit(keyed(2))
+    world.retry(spec(1).id)
+    world.cancel(spec(2).id)
+    assert receipts(world.submit(keyed(3))) == [(spec(1).id, True)]
+
+
 # --- room -----------------------------------------------------------------------------------
 
 

@@ -81,7 +81,7 @@ class Walk:
     def request(self) -> None:
         worker = self.worker()
         if worker.session:
-            request_id = self.dice.choice(("", f"r{self.dice.randint(1, 50)}"))
+            request_id = self.dice.choice(("", f"r{self.dice.randint(1, 12)}"))
             self.world.request(
                 worker, self.dice.randint(1, 3), self.dice.choice((0, 1_500)), request_id
             )

@@ -1,0 +1,27 @@
+"""Every planted bug is caught by each of its checks, and each check passes without the bug."""
+
+from __future__ import annotations
+
+import mutants_of_contact
+import mutants_of_work
+import pytest
+from planting import Check, Mutant, judge
+
+MUTANTS = [*mutants_of_work.GARDEN.mutants, *mutants_of_contact.GARDEN.mutants]
+CHECKS = {mutant.check.__name__: mutant.check for mutant in MUTANTS}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_a_planted_bug_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant.plant(monkeypatch)
+    try:
+        judge(mutant.check)
+    # What `pytest.raises` raises when nothing was refused is no Exception.
+    except (Exception, pytest.fail.Exception):
+        return
+    pytest.fail(f"{mutant} was not caught")
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_a_check_passes_without_the_bug(check: Check) -> None:
+    judge(check)
