@@ -146,7 +146,13 @@ class Connection:
         except TimeoutError:
             raise self._explained(UnavailableError("no connection")) from None
         except grpc.aio.AioRpcError as error:
-            raise self._explained(from_rpc_error(error)) from None
+            failure = from_rpc_error(error)
+        if type(failure) is UnavailableError:
+            raise UnavailableError(
+                f"the connection to the master at {self.address} broke before it answered "
+                f"({failure}); what was asked for may have been done"
+            )
+        raise self._explained(failure)
 
     def _explained(self, failure: PullworkError) -> PullworkError:
         """Adds to a failure to reach the master which one it is, and what to do."""

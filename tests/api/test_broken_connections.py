@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 import sample_tasks
 from cable import Cable
-from task_cluster import until
+from task_cluster import TaskCluster, until
 
-from pullwork import Client, TaskCancelledError, TaskNotFoundError, TaskState
+from pullwork import Client, TaskCancelledError, TaskNotFoundError, TaskState, UnavailableError
 
 ADD = sample_tasks.add.with_args(1)
 
@@ -127,3 +127,20 @@ async def test_every_change_is_told_over_a_break(cable: Cable, quiet: Client, qu
             if task.state.ended:
                 break
         assert task.id == handle.id
+
+
+async def test_what_cannot_be_repeated_is_said_to_be_uncertain(
+    new_cluster: TaskCluster,
+) -> None:
+    master = await new_cluster.master()
+    cable = Cable(new_cluster.address)
+    await cable.mend()
+    async with Client(cable.address) as client:
+        handle = await client.submit(ADD)
+        master.freeze()
+        cancelling = asyncio.ensure_future(handle.cancel())
+        await asyncio.wait([cancelling], timeout=0.2)
+        await cable.cut()
+        with pytest.raises(UnavailableError, match="may have been done"):
+            await cancelling
+        master.thaw()
