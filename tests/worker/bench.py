@@ -64,6 +64,10 @@ class RecordingSink:
         self.gone.append((slot, list(unclaimed), evidence))
         self._changed.set()
 
+    def crash(self, error: BaseException) -> None:
+        """Fails the test."""
+        raise error
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits until a condition holds; it is looked at whenever something was told."""
         async with asyncio.timeout(WAIT_S):

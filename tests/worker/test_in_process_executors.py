@@ -52,12 +52,14 @@ async def test_many_coroutines_run_at_once(
     assert await sink.value("quick") == 2
 
 
+@pytest.mark.parametrize("begun", [True, False])
 async def test_a_coroutine_that_is_stopped_is_cancelled(
-    sink: RecordingSink, coroutines: CoroutineExecutor
+    sink: RecordingSink, coroutines: CoroutineExecutor, begun: bool
 ) -> None:
     forever = ticket("async_forever")
     coroutines.start(0, [forever])
-    await asyncio.sleep(0)
+    if begun:
+        await asyncio.sleep(0)
     coroutines.stop(0, forever)
     failure = await sink.failure(forever.token)
     assert failure.type == "asyncio.CancelledError"

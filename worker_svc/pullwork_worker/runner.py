@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from pullwork_worker.executors.invoke import unusable_result
 from pullwork_worker.executors.process import ProcessExecutor
@@ -68,10 +69,16 @@ class WorkerRunner:
         """Takes no more work, finishes what runs, and leaves; asked again, leaves at once."""
         if self.machine.draining:
             log.warning("leaving at once: %s again; what still runs is cut off", reason)
-            self.carry_out(self.machine.leave(f"{reason} again", 1, self.now()))
+            self._tell(self.machine.leave, f"{reason} again", 1)
         else:
             log.info("draining: %s; again to leave at once", reason)
-            self.carry_out(self.machine.drain(reason, self.now()))
+            self._tell(self.machine.drain, reason)
+
+    def crash(self, error: BaseException) -> None:
+        """Ends the worker because of a bug: one that looks alive and does nothing is worse."""
+        log.critical("a bug ends this worker: %r", error, exc_info=error)
+        if not self._exit.done():
+            self._exit.set_result(do.Exit(1, f"a bug: {error!r}"))
 
     # The sink of the executors.
 
@@ -85,20 +92,26 @@ class WorkerRunner:
                 else (end[0], end[1], _too_large(len(end[2].data), limit), end[3])
                 for end in ends
             ]
-        self.carry_out(self.machine.finished(ends, self.now()))
+        self._tell(self.machine.finished, ends)
 
     def noted(self, token: str, note: Note) -> None:
         """Tells the machine what an attempt said of itself."""
-        self.carry_out(self.machine.noted(token, note, self.now()))
+        self._tell(self.machine.noted, token, note)
 
     def child_ready(self, slot: int) -> None:
         """Tells the machine of a child that takes work."""
-        self.carry_out(self.machine.child_ready(slot, self.now()))
+        self._tell(self.machine.child_ready, slot)
 
     def child_gone(self, slot: int, unclaimed: Collection[str], evidence: Failure) -> None:
         """Tells the machine of a child that ended."""
         log.warning("a child process ended: %s", evidence.message, extra={"slot": slot})
-        self.carry_out(self.machine.child_gone(slot, frozenset(unclaimed), evidence, self.now()))
+        self._tell(self.machine.child_gone, slot, frozenset(unclaimed), evidence)
+
+    def _tell(self, stimulus: Callable[..., list[Instruction]], *what: Any) -> None:
+        try:
+            self.carry_out(stimulus(*what, self.now()))
+        except Exception as error:
+            self.crash(error)
 
     # Instructions.
 
@@ -186,7 +199,7 @@ class WorkerRunner:
 
     def _ring(self) -> None:
         self._timer = None
-        self.carry_out(self.machine.tick(self.now()))
+        self._tell(self.machine.tick)
 
 
 def _too_large(size: int, limit: int) -> Failure:

@@ -62,6 +62,9 @@ class Runner(Protocol):
     def carry_out(self, instructions: list[Instruction]) -> None:
         """Carries instructions out."""
 
+    def crash(self, error: BaseException) -> None:
+        """Ends the worker because of a bug."""
+
 
 class Session:
     """All calls of one worker."""
@@ -129,7 +132,15 @@ class Session:
 
     def _begin(self, name: str, call: Coroutine[Any, Any, None]) -> None:
         self._cancel(name)
-        self._calls[name] = asyncio.create_task(call, name=name)
+        task = asyncio.create_task(call, name=name)
+        task.add_done_callback(self._over)
+        self._calls[name] = task
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        # The machine would wait for this call's answer for ever: a worker that looks alive.
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._runner.crash(error)
 
     def _cancel(self, name: str) -> None:
         call = self._calls.pop(name, None)

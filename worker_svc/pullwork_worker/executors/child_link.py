@@ -191,8 +191,9 @@ class ChildLink(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Notes that the child says nothing more."""
+        """Notes that the child says nothing more; one that goes on all the same is killed."""
         self._eof.set()
+        self.kill()
 
     def data_received(self, data: bytes) -> None:
         """Passes replies on, all that came together at once."""

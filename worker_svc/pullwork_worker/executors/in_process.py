@@ -9,6 +9,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import cast
 
 from pullwork_worker.executors.invoke import AnyTask, call, call_async, failure_of
@@ -49,7 +50,7 @@ class CoroutineExecutor:
     def __init__(self, tasks: Mapping[str, AnyTask], sink: Sink) -> None:
         self._tasks = tasks
         self._sink = sink
-        self._running: dict[int, tuple[asyncio.Task[None], LoopChannel]] = {}
+        self._running: dict[int, tuple[asyncio.Task[Outcome], LoopChannel]] = {}
 
     def start(self, slot: int, tickets: Sequence[Ticket]) -> None:
         """Starts an attempt as an asyncio task of its own."""
@@ -57,20 +58,22 @@ class CoroutineExecutor:
         work = cast(Work, ticket.work)
         loop = asyncio.get_running_loop()
         channel = LoopChannel(work.token, self._sink, loop)
-        name = f"{work.type} {work.task_id}"
-        self._running[slot] = (loop.create_task(self._run(slot, work, channel), name=name), channel)
+        running = loop.create_task(
+            call_async(self._tasks[work.type], work, channel), name=f"{work.type} {work.task_id}"
+        )
+        self._running[slot] = (running, channel)
+        # A callback: a task that is cancelled before its first step runs nothing of its own.
+        running.add_done_callback(partial(self._done, slot, work, time.perf_counter()))
 
-    async def _run(self, slot: int, work: Work, channel: LoopChannel) -> None:
-        started = time.perf_counter()
-        try:
-            outcome = await call_async(self._tasks[work.type], work, channel)
-        except asyncio.CancelledError:
-            outcome = Failure(
+    def _done(self, slot: int, work: Work, started: float, task: asyncio.Task[Outcome]) -> None:
+        if task.cancelled():
+            outcome: Outcome = Failure(
                 Blame.APPLICATION, "asyncio.CancelledError", "the attempt was cancelled"
             )
+        else:
+            outcome = task.result()
         del self._running[slot]
-        run_s = time.perf_counter() - started
-        self._sink.ended([(slot, work.token, outcome, run_s)])
+        self._sink.ended([(slot, work.token, outcome, time.perf_counter() - started)])
 
     def stop(self, slot: int, ticket: Ticket) -> None:
         """Cancels the attempt's asyncio task."""

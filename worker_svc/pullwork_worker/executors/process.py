@@ -37,6 +37,8 @@ class ProcessExecutor:
             asyncio.create_task(self._keep(slot), name=f"child of slot {slot}")
             for slot in range(len(self._links))
         ]
+        for keeper in self._keepers:
+            keeper.add_done_callback(self._keeper_over)
 
     def start(self, slot: int, tickets: Sequence[Ticket]) -> None:
         """Writes attempts to the slot's child."""
@@ -70,6 +72,11 @@ class ProcessExecutor:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    def _keeper_over(self, keeper: asyncio.Task[None]) -> None:
+        error = None if keeper.cancelled() else keeper.exception()
+        if error is not None:
+            self._sink.crash(error)
 
     async def _keep(self, slot: int) -> None:
         while True:

@@ -41,6 +41,9 @@ class Sink(Protocol):
     def child_gone(self, slot: int, unclaimed: Collection[str], evidence: Failure) -> None:
         """A slot's child process ended; it began none of the unclaimed."""
 
+    def crash(self, error: BaseException) -> None:
+        """The executor has a bug and can't go on."""
+
 
 class Executor(Protocol):
     """Runs attempts in slots."""

@@ -7,7 +7,8 @@ Time is an argument, in seconds.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from pullwork_worker.machine.instructions import HeldLine, TakeBack
 from pullwork_worker.machine.lanes import Lanes
@@ -22,6 +23,10 @@ from pullwork_worker.machine.ticket import (
     Ticket,
 )
 
+# The contract's bound on a report, and what fits well below 4 MiB with all around it.
+OUTCOMES_MAX: Final = 1000
+REPORT_BYTES_MAX: Final = 3 * 1024 * 1024
+
 
 class Desk:
     """Holds every ticket that the master may ask about."""
@@ -33,6 +38,7 @@ class Desk:
         self.held: dict[str, Ticket] = {}
         self.ended: deque[Ticket] = deque()
         self.lanes = Lanes(kinds, slots, stop_grace_s, self._end)
+        self._outcomes_max = OUTCOMES_MAX
         self._recent: frozenset[str] = frozenset()
 
     def free_credit(self) -> int:
@@ -135,18 +141,18 @@ class Desk:
         ]
         return sum(self.drop(token, now, reason) for token in tokens)
 
-    def take_outcomes(self, count_max: int, bytes_max: int) -> list[Ticket]:
+    def take_outcomes(self) -> list[Ticket]:
         """Moves outcomes into a report, oldest first; always one at least if there is any."""
         taken: list[Ticket] = []
         kept: list[Ticket] = []
         size = 0
-        while self.ended and len(taken) < count_max:
+        while self.ended and len(taken) < self._outcomes_max:
             ticket = self.ended.popleft()
             if not ticket.reportable:
                 kept.append(ticket)
                 continue
             size += _size(ticket)
-            if taken and size > bytes_max:
+            if taken and size > REPORT_BYTES_MAX:
                 kept.append(ticket)
                 break
             ticket.move(Event.SEND)
@@ -154,33 +160,48 @@ class Desk:
         self.ended.extendleft(reversed(kept))
         return taken
 
-    def answered(self, token: str) -> None:
-        """Lets go of a ticket whose outcome got its verdict."""
-        ticket = self.held.get(token)
-        if ticket is not None and ticket.state is State.SENT:
-            del self.held[token]
-            ticket.move(Event.ANSWER)
+    def answered(self, tokens: Iterable[str]) -> None:
+        """Lets go of tickets whose outcomes got their verdicts."""
+        self._outcomes_max = min(OUTCOMES_MAX, self._outcomes_max * 2)
+        for token in tokens:
+            ticket = self.held.get(token)
+            if ticket is not None and ticket.state is State.SENT:
+                del self.held[token]
+                ticket.move(Event.ANSWER)
 
-    def unsend(self, tokens: Iterable[str], substitute: Failure | None = None) -> None:
-        """Takes outcomes back from a report that got no verdicts, for another report.
-
-        A substitute takes the place of an outcome that the master refuses to read; if the
-        substitute is refused too, the ticket is let go.
-        """
+    def unsend(self, tokens: Iterable[str]) -> None:
+        """Takes outcomes back from a report that got no verdicts, for another report."""
         back = []
         for token in tokens:
             ticket = self.held.get(token)
-            if ticket is None or ticket.state is not State.SENT:
-                continue
-            ticket.move(Event.LOSE)
-            if substitute is not None and ticket.substituted:
-                ticket.move(Event.DROP)
-                del self.held[token]
-                continue
-            if substitute is not None:
-                ticket.outcome, ticket.substituted = substitute, True
-            back.append(ticket)
+            if ticket is not None and ticket.state is State.SENT:
+                ticket.move(Event.LOSE)
+                back.append(ticket)
         self.ended.extendleft(reversed(back))
+
+    def refused(self, tokens: Sequence[str], reason: str) -> None:
+        """Finds the outcome that the master can't take: the next report has half as many.
+
+        The one that is refused alone is replaced by a failure that says so; if that is refused
+        too, the ticket is let go.
+        """
+        self.unsend(tokens)
+        if len(tokens) > 1:
+            self._outcomes_max = len(tokens) // 2
+            return
+        ticket = self.held.get(tokens[0])
+        if ticket is None:
+            return
+        if ticket.substituted:
+            self.ended.remove(ticket)
+            ticket.move(Event.DROP)
+            del self.held[ticket.token]
+            return
+        message = f"the master refused the outcome: {reason}"
+        ticket.outcome = Failure(
+            Blame.APPLICATION, "pullwork.OutcomeRefused", message, retryable=False
+        )
+        ticket.substituted = True
 
     def _end(self, ticket: Ticket, outcome: Outcome) -> None:
         ticket.outcome = outcome

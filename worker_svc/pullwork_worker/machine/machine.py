@@ -29,11 +29,9 @@ from pullwork_worker.machine.instructions import (
     RequestWork,
 )
 from pullwork_worker.machine.link import Link, Phase
-from pullwork_worker.machine.ticket import Blame, Failure, Kind, Note, Outcome, State, Ticket
+from pullwork_worker.machine.ticket import Failure, Kind, Note, Outcome, State, Ticket
 
-# The contract's bound on a report, and what fits well below 4 MiB with all around it.
-OUTCOMES_MAX: Final = 1000
-REPORT_BYTES_MAX: Final = 3 * 1024 * 1024
+# What fits into a heartbeat, well below 4 MiB with all around it.
 NOTE_BYTES_MAX: Final = 3 * 1024 * 1024
 # What has ended when the drain grace passes gets this long to be reported.
 LAST_REPORT_S: Final = 2.0
@@ -61,7 +59,6 @@ class Machine:
         self._drain_grace_s = drain_grace_s
         self._request_serial = 0
         self._boot_failures = 0
-        self._outcomes_max = OUTCOMES_MAX
         self._out: list[Instruction] = []
 
     def next_at(self) -> float | None:
@@ -92,7 +89,6 @@ class Machine:
             for line in call.held:
                 if line.token not in kept:
                     self.desk.drop(line.token, now, "its lease did not outlast the old session")
-            self._outcomes_max = OUTCOMES_MAX
             self._out.append(self.link.enter(session_id, interval_s, lease_s, now))
         return self._flush(now)
 
@@ -121,16 +117,14 @@ class Machine:
 
     def stream_event(self, now: float) -> list[Instruction]:
         """Notes a sign of life on the stream."""
-        self.link.heard(now)
-        self.link.event_at = now
-        self.link.stream_backoff.reset()
+        self._heard_stream(now)
         return self._flush(now)
 
     def hint(self, now: float) -> list[Instruction]:
         """Repeats an unanswered request at once: the master is there and has work."""
         if self.link.request_again_at is not None:
             self.link.request_again_at = now
-        self.stream_event(now)
+        self._heard_stream(now)
         return self.tick(now)
 
     def stream_broke(self, session_id: str, now: float, roll: float) -> list[Instruction]:
@@ -144,7 +138,8 @@ class Machine:
         """Stops attempts that the master does not want any more."""
         for token in tokens:
             self.desk.drop(token, now, reason)
-        return self.stream_event(now)
+        self._heard_stream(now)
+        return self._flush(now)
 
     def drain(self, reason: str, now: float) -> list[Instruction]:
         """Takes no more work, finishes what runs, and leaves."""
@@ -190,9 +185,7 @@ class Machine:
             self.link.heard(now)
             self.link.report = None
             self.link.report_backoff.reset()
-            self._outcomes_max = min(OUTCOMES_MAX, self._outcomes_max * 2)
-            for token, _ in call.outcomes:
-                self.desk.answered(token)
+            self.desk.answered(token for token, _ in call.outcomes)
             self.desk.arrive(tickets, now)
         return self._flush(now)
 
@@ -208,16 +201,7 @@ class Machine:
             return []
         self.link.heard(now)
         self.link.report = None
-        tokens = [token for token, _ in call.outcomes]
-        substitute = None
-        if len(tokens) > 1:
-            self._outcomes_max = len(tokens) // 2
-        else:
-            message = f"the master refused the outcome: {reason}"
-            substitute = Failure(
-                Blame.APPLICATION, "pullwork.OutcomeRefused", message, retryable=False
-            )
-        self.desk.unsend(tokens, substitute)
+        self.desk.refused([token for token, _ in call.outcomes], reason)
         return self._flush(now)
 
     def heartbeat_answered(
@@ -299,6 +283,11 @@ class Machine:
         self._heartbeat(now)
         return self._flush(now)
 
+    def _heard_stream(self, now: float) -> None:
+        self.link.heard(now)
+        self.link.event_at = now
+        self.link.stream_backoff.reset()
+
     # Leaving.
 
     def _begin_drain(self, reason: str, now: float) -> None:
@@ -371,7 +360,7 @@ class Machine:
         link = self.link
         if link.report is not None or not self.desk.ended:
             return
-        taken = self.desk.take_outcomes(self._outcomes_max, REPORT_BYTES_MAX)
+        taken = self.desk.take_outcomes()
         if taken:
             credit = max(0, self.desk.credit(now) - link.reserved())
             outcomes = tuple((t.token, t.outcome) for t in taken if t.outcome is not None)

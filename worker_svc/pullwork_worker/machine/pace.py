@@ -7,8 +7,9 @@ from typing import Final
 
 # Work that a worker may hold beyond its slots: enough to hide one round trip to the master.
 LOOK_AHEAD_S: Final = 0.020
-# Below this the pipe costs more than the task; it also bounds the count.
-_RUN_S_MIN: Final = 20e-6
+# Below this the pipe costs more than the task. It also bounds how many may wait for one child,
+# whose sockets hold that many claims.
+_RUN_S_MIN: Final = 40e-6
 # A slower measurement is believed sooner than a faster one: looking too far ahead hurts others.
 _SHARE_SLOWER: Final = 0.5
 _SHARE_FASTER: Final = 0.1
