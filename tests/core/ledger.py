@@ -5,7 +5,7 @@ It knows nothing of how the core decides, so it can contradict it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.model import Grant, State, Task
@@ -94,3 +94,14 @@ class Ledger:
         self.accepted[outcome.token] = outcome.digest
         if isinstance(outcome.result, c.Success):
             self.succeeded[task_id] = outcome.token
+
+    def untouched(self, running: Iterable[Task], stored: Mapping[str, Task]) -> None:
+        """Compares attempts that a report did not name, or named anew, with the disk after it."""
+        for before in running:
+            after = stored[before.spec.id]
+            require(
+                (after.state, after.attempt) == (State.RUNNING, before.attempt),
+                "a report ends no other attempt",
+                before,
+                after,
+            )

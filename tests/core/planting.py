@@ -18,7 +18,7 @@ from world import World
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 Check = Callable[..., Any]
-WALKS = 12
+WALKS = 30
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Model:
         assert len(window) <= 2 * window.limit
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data(), st.integers(1, 4))
 def test_a_window_is_the_head_of_all_that_waits(data: st.DataObject, limit: int) -> None:
     model = Model(limit)

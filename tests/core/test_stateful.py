@@ -157,6 +157,10 @@ class Master(RuleBasedStateMachine):
     def jump_wall(self, ms: int) -> None:
         self.world.jump_wall(ms)
 
+    @rule(full=st.booleans())
+    def fill_disk(self, full: bool) -> None:
+        self.world.storage.tasks_max = len(self.world.storage.tasks) if full else None
+
     @rule()
     def restart(self) -> None:
         self.world.restart()

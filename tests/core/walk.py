@@ -39,9 +39,10 @@ class Walk:
             (self.time, 5),
             (self.register, 3),
             (self.stream, 3),
-            (self.client, 2),
+            (self.client, 4),
             (self.operator, 1),
             (self.clocks, 1),
+            (self.disk, 1),
             (self.crash, 1),
         ]
         names = [move for move, _ in moves]
@@ -151,6 +152,11 @@ class Walk:
         else:
             self.world.jump_wall(3_600_000 if choice == 1 else -3_600_000)
 
+    def disk(self) -> None:
+        """The disk fills up, or has room again."""
+        storage = self.world.storage
+        storage.tasks_max = None if storage.tasks_max is not None else len(storage.tasks)
+
     def crash(self) -> None:
         self.world.restart()
 
@@ -160,6 +166,7 @@ class Walk:
 
 def finish(world: World) -> None:
     """Lets the world be kind: whatever was acknowledged must then end, and soon."""
+    world.storage.tasks_max = None
     # Delays count by the wall clock, which may have been set back since.
     ready_ms = [t.ready_ms for t in world.storage.by_id.values() if t.state is State.SCHEDULED]
     world.jump_wall(max([world.wall_ms, *ready_ms]) - world.wall_ms)

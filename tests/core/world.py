@@ -30,6 +30,7 @@ from pullwork_master.core.model import (
     Task,
 )
 from pullwork_master.core.rejections import Reason, Rejection
+from pullwork_master.storage.base import StorageFullError
 from pullwork_master.storage.memory import MemoryStorage
 
 QUEUES = ("default", "mail")
@@ -98,7 +99,11 @@ class World:
     def step(self, batch: list[tuple[int, c.Command]]) -> Effects:
         wants = self.core.wants(batch)
         effects = self.core.step(batch, self.now, wants, self.storage.find(wants))
-        swept = self.storage.commit(effects.writes)
+        try:
+            swept = self.storage.commit(effects.writes)
+        except StorageFullError:
+            self.start_over(batch)
+            return Effects()
         if effects.writes.sweep_before_ms:
             self.core.swept(swept)
         self.core.settle()
@@ -117,6 +122,18 @@ class World:
         self.news += effects.news
         self.check()
         return effects
+
+    def start_over(self, batch: list[tuple[int, c.Command]]) -> None:
+        """Refuses all that waits and goes back to what is on the disk, in the same term."""
+        for call in (*(call for call, _ in batch), *self.pending):
+            self.answers[call] = Rejection(Reason.DISK_FULL, "full")
+        self.pending.clear()
+        former = self.core
+        self.core = Core(self.policy, self.storage.reload(), self.now)
+        self.core.follow(former)
+        for worker in self.workers:
+            worker.stream = 0
+        self.step([])
 
     def ask(self, command: c.Command) -> object:
         """Puts one command; returns its answer, a Rejection, or None while it is parked."""
@@ -299,9 +316,16 @@ class World:
         owners = {token: grant.spec.id for token, grant in worker.held.items()}
         # A parked request of the same step may already bring the next attempt.
         latest = set(self.ledger.last_token.values())
+        fresh = {seq_of(each) for each in outcomes if each.token not in self.ledger.accepted}
+        others = [
+            task
+            for task in self.storage.tasks.values()
+            if task.state is State.RUNNING and task.seq not in fresh
+        ]
         answer = self.ask(c.Report(worker.session, outcomes, tasks, request_id))
         if not isinstance(answer, c.Reported):
             return answer
+        self.ledger.untouched(others, self.storage.by_id)
         for outcome, verdict in zip(outcomes, answer.verdicts, strict=True):
             worker.held.pop(outcome.token, None)
             worker.reported[outcome.token] = outcome
@@ -343,6 +367,10 @@ def refused(answer: object, reason: Reason) -> Rejection:
     )
     assert isinstance(answer, Rejection)
     return answer
+
+
+def seq_of(outcome: c.Outcome) -> int:
+    return int(outcome.token.split(".")[0])
 
 
 def success(token: str, value: bytes = b"ok") -> c.Outcome:
