@@ -106,12 +106,22 @@ def command(
     address: Annotated[
         str | None, typer.Option("--address", "-a", help="The master, as host:port.")
     ] = None,
+    commands: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--command", help="A program for a type, as 'type=program argument …'; may be repeated."
+        ),
+    ] = None,
     slots: Annotated[int | None, typer.Option(help="How many tasks to run at once.")] = None,
     queues: Annotated[
         list[str] | None,
         typer.Option("--queue", "-q", help="A queue to serve; may be repeated."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The worker's name, for people.")] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="A word about this node, as name=value; may be repeated."),
+    ] = None,
     memory_limit: Annotated[
         str | None, typer.Option(help="Memory of each child process, e.g. 512MiB.")
     ] = None,
@@ -134,12 +144,24 @@ def command(
     or Ctrl-C lets it finish what runs and leave; twice, it leaves at once. Every setting has a
     PULLWORK_WORKER_ variable and a place in the file: see `pullwork config`.
     """
-    given = {key: value for key, value in locals().items() if key != "config"}
+    given: dict[str, object] = {key: value for key, value in locals().items() if key != "config"}
     # A list that was not given may come as an empty one; a 0 was given, and is to be checked.
     flags = {key: None if value == [] else value for key, value in given.items()}
     try:
+        flags |= {"commands": _pairs("--command", commands), "labels": _pairs("--label", labels)}
         code = run(load(WorkerSettings, flags, config))
     except SettingsError as error:
         typer.echo(f"pullwork worker: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from None
     sys.exit(code)
+
+
+def _pairs(flag: str, given: list[str] | None) -> dict[str, str] | None:
+    """Returns what flags of the form name=value say together; None if there are none."""
+    pairs = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise SettingsError(f"{flag} can't be {text!r}: write name=value")
+        pairs[name] = value
+    return pairs or None
