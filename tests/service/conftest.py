@@ -42,3 +42,11 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
     await cluster.master()
     async with Client(cluster.address) as client:
         yield client
+
+
+@pytest.fixture
+async def impatient(cluster: Cluster) -> AsyncIterator[Client]:
+    """A client of a master that notices silence quickly."""
+    await cluster.master(impatient=True)
+    async with Client(cluster.address) as client:
+        yield client

@@ -27,7 +27,7 @@ def grpcurl() -> str:
 async def test_a_person_with_grpcurl_can_be_client_and_worker(
     cluster: Cluster, grpcurl: str
 ) -> None:
-    await cluster.master(brisk=False)
+    await cluster.master()
     script = await asyncio.create_subprocess_exec(
         SCRIPT,
         cluster.address,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 import pytest
+from by_hand import ByHand
 from cluster import Cluster, until
 from jobs import square
 
@@ -14,50 +14,10 @@ from pullwork.channel import open_channel
 from pullwork.task_info import TaskState
 from pullwork.v1 import master_service_pb2 as pb
 from pullwork.v1.master_service_pb2_grpc import MasterServiceStub
-from pullwork.v1.task_pb2 import Payload
-
-if TYPE_CHECKING:
-    from pullwork.v1.master_service_pb2_grpc import MasterServiceAsyncStub
-
-
-class ByHand:
-    """A worker that does only what the test says; it sends no heartbeats by itself."""
-
-    def __init__(self, stub: MasterServiceAsyncStub) -> None:
-        self.stub = stub
-        self.session_id = ""
-
-    async def register(self) -> None:
-        """Begins a session, always as the same process."""
-        request = pb.RegisterRequest(
-            worker_name="by hand", boot_id="1", task_types=["jobs.square"], slots=1
-        )
-        self.session_id = (await self.stub.Register(request)).session_id
-
-    async def listening(self) -> None:
-        """Opens the stream and hears its first event."""
-        self.stream = self.stub.TaskIncoming(pb.TaskIncomingRequest(session_id=self.session_id))
-        await anext(aiter(self.stream))
-
-    async def ticket(self) -> pb.RequestTaskResponse:
-        """Asks for one task."""
-        return await self.stub.RequestTask(
-            pb.RequestTaskRequest(session_id=self.session_id, max_tasks=1)
-        )
-
-    async def report(self, token: str, data: bytes) -> pb.Verdict:
-        """Reports a success and returns the verdict."""
-        outcome = pb.Outcome(
-            lease_token=token, success=Payload(data=data, content_type="application/json")
-        )
-        answer = await self.stub.ReportResult(
-            pb.ReportResultRequest(session_id=self.session_id, outcomes=[outcome])
-        )
-        return answer.verdicts[0]
 
 
 @pytest.fixture
-async def by_hand(cluster: Cluster, client: Client) -> AsyncIterator[ByHand]:
+async def by_hand(cluster: Cluster, impatient: Client) -> AsyncIterator[ByHand]:
     """A registered worker with an open stream."""
     async with open_channel(cluster.address) as channel:
         worker = ByHand(MasterServiceStub(channel))
@@ -67,8 +27,9 @@ async def by_hand(cluster: Cluster, client: Client) -> AsyncIterator[ByHand]:
 
 
 async def test_a_late_report_is_a_stale_lease_and_changes_nothing(
-    cluster: Cluster, client: Client, by_hand: ByHand
+    cluster: Cluster, impatient: Client, by_hand: ByHand
 ) -> None:
+    client = impatient
     handle = await client.submit(square.with_args(3))
     (ticket,) = (await by_hand.ticket()).tickets
     # It says nothing more; the master takes the lease back, and another worker runs the task.

@@ -52,8 +52,9 @@ async def test_a_killed_worker_leaves_no_process_behind(cluster: Cluster, client
 
 
 async def test_a_frozen_worker_is_evicted_and_works_on_under_a_new_session(
-    cluster: Cluster, client: Client
+    cluster: Cluster, impatient: Client
 ) -> None:
+    client = impatient
     frozen, handle = await _held_by(cluster, client, "frozen")
     before = await until(lambda: _session(client, "frozen"), "the worker is known")
     frozen.freeze()
