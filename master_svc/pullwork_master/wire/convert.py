@@ -132,8 +132,9 @@ def with_progress(shown: task_pb2.Task, book: Book) -> task_pb2.Task:
     seq = book.ids.get(shown.spec.task_id)
     lease = None if seq is None else book.tasks[seq].lease
     if lease is not None and shown.state == task_pb2.TASK_STATE_RUNNING:
-        shown.progress.fraction = lease.fraction
-        shown.progress.message = lease.message
+        if lease.fraction or lease.message:
+            shown.progress.fraction = lease.fraction
+            shown.progress.message = lease.message
         shown.session_id = lease.session
     return shown
 

@@ -497,9 +497,9 @@ class Task(_message.Message):
     worker_deaths: _builtins.int
     """Deaths of workers or executors; `max_worker_deaths` bounds these."""
     worker: _builtins.str
-    """When RUNNING: the name of the worker."""
+    """The name of the worker of the last attempt."""
     session_id: _builtins.str
-    """When RUNNING: the worker's session."""
+    """That worker's session; while RUNNING the one that holds the lease."""
     revision: _builtins.int
     """When it ended: its place in the order of all ends, as cursors count."""
     @_builtins.property
@@ -524,7 +524,7 @@ class Task(_message.Message):
 
     @_builtins.property
     def progress(self) -> Global___Progress:
-        """When RUNNING: what the attempt last said of itself."""
+        """When RUNNING: what the attempt last said of itself, if it did."""
 
     @_builtins.property
     def result(self) -> Global___Payload:

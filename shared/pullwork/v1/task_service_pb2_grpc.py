@@ -90,7 +90,7 @@ class TaskServiceServicer:
     def SubmitTasks(self, request, context):
         """SubmitTasks stores a list of tasks: all of them or none. When it answers they are on disk.
         Safe to repeat if every task has a `task_id`: what is known already with the same content
-        is answered as a duplicate.
+        (whoever its owner) is answered as a duplicate.
         Errors: INVALID_FIELD (INVALID_ARGUMENT); TASK_ID_CONFLICT (ALREADY_EXISTS): same id, other
         content; QUEUE_FULL, DISK_FULL (RESOURCE_EXHAUSTED, with RetryInfo).
         """

@@ -40,7 +40,7 @@ class TaskServiceStub:
     SubmitTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.SubmitTasksRequest, _task_service_pb2.SubmitTasksResponse]
     """SubmitTasks stores a list of tasks: all of them or none. When it answers they are on disk.
     Safe to repeat if every task has a `task_id`: what is known already with the same content
-    is answered as a duplicate.
+    (whoever its owner) is answered as a duplicate.
     Errors: INVALID_FIELD (INVALID_ARGUMENT); TASK_ID_CONFLICT (ALREADY_EXISTS): same id, other
     content; QUEUE_FULL, DISK_FULL (RESOURCE_EXHAUSTED, with RetryInfo).
     """
@@ -98,7 +98,7 @@ class TaskServiceAsyncStub(TaskServiceStub):
     SubmitTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.SubmitTasksRequest, _task_service_pb2.SubmitTasksResponse]  # type: ignore[assignment]
     """SubmitTasks stores a list of tasks: all of them or none. When it answers they are on disk.
     Safe to repeat if every task has a `task_id`: what is known already with the same content
-    is answered as a duplicate.
+    (whoever its owner) is answered as a duplicate.
     Errors: INVALID_FIELD (INVALID_ARGUMENT); TASK_ID_CONFLICT (ALREADY_EXISTS): same id, other
     content; QUEUE_FULL, DISK_FULL (RESOURCE_EXHAUSTED, with RetryInfo).
     """
@@ -159,7 +159,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_task_service_pb2.SubmitTasksResponse, _abc.Awaitable[_task_service_pb2.SubmitTasksResponse]]:
         """SubmitTasks stores a list of tasks: all of them or none. When it answers they are on disk.
         Safe to repeat if every task has a `task_id`: what is known already with the same content
-        is answered as a duplicate.
+        (whoever its owner) is answered as a duplicate.
         Errors: INVALID_FIELD (INVALID_ARGUMENT); TASK_ID_CONFLICT (ALREADY_EXISTS): same id, other
         content; QUEUE_FULL, DISK_FULL (RESOURCE_EXHAUSTED, with RetryInfo).
         """
