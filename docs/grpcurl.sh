@@ -4,6 +4,7 @@
 # docs/grpcurl.md explains each step.
 #
 # usage: docs/grpcurl.sh [HOST:PORT]      (GRPCURL names the program, if it is not on PATH)
+# It needs bash 4.1 or newer, and GNU's sed and base64.
 set -euo pipefail
 
 address=${1:-127.0.0.1:7733}
@@ -27,6 +28,7 @@ call() {
 # grpcurl write it as in the proto, others as in JSON.
 field() {
   local camel
+  # shellcheck disable=SC2001
   camel=$(sed 's/_\(.\)/\U\1/g' <<<"$1")
   sed -n "s/.*\"\($1\|$camel\)\": \"\([^\"]*\)\".*/\2/p"
 }
