@@ -139,7 +139,8 @@ async def test_a_bug_tells_an_id_that_is_in_the_log_and_nothing_else(
     error = await _failed(master, method, request_)
     assert error.code() is grpc.StatusCode.INTERNAL
     public: PullworkError = from_rpc_error(error)
-    error_id = public.metadata.pop("error_id")
+    error_id = public.metadata.pop("error_id", "")
+    assert error_id
     assert public.reason == "INTERNAL"
     assert public.metadata == {}
     assert error_id in (error.details() or "")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import grpc
-import grpc.aio
 import pytest
-from wired_master import MASTER, WiredMaster, read, refusal, serving, until
+from wired_master import MASTER, WiredMaster, ended, read, refusal, serving, until
 
 from pullwork.errors import SessionLostError
 from pullwork.v1 import (
@@ -133,8 +131,7 @@ async def test_a_second_stream_ends_the_first_and_hears_the_news(master: WiredMa
     worker = await master.worker()
     first = await worker.listening()
     second = await worker.listening()
-    assert await first.read() is grpc.aio.EOF
-    assert await first.code() is grpc.StatusCode.OK
+    await ended(first)
     await master.submit(type="t")
     await _next(second, "available")
     assert master.listening() == 1
@@ -146,7 +143,7 @@ async def test_the_end_of_the_first_stream_does_not_make_the_second_suspect(
     worker = await master.worker()
     first = await worker.listening()
     second = await worker.listening()
-    assert await first.read() is grpc.aio.EOF
+    await ended(first)
     await worker.heartbeat()
     (session,) = master.engine.core.book.sessions.values()
     assert session.contact.name == "CONNECTED"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import grpc
-import grpc.aio
 import pytest
 from wired_master import (
     WiredMaster,
+    ended,
     failed,
     ids_of,
     read,
@@ -82,24 +81,23 @@ async def test_by_ids_tells_the_unknown_and_what_ended_already_and_ends_with_the
     stored: WiredMaster,
 ) -> None:
     worker = await stored.worker()
-    ended, waiting = await stored.submit_many(2)
+    over, waiting = await stored.submit_many(2)
     await stored.run_all(worker, 1)
-    stream, first = await stored.standing_watch(task_ids=[waiting, ABSENT_ID, ended])
+    stream, first = await stored.standing_watch(task_ids=[waiting, ABSENT_ID, over])
     assert list(first.unknown_task_ids) == [ABSENT_ID]
     message = await read(stream)
-    assert ids_of(message.tasks) == [ended]
+    assert ids_of(message.tasks) == [over]
     await stored.run_all(worker, 1)
     message = await read(stream)
     assert ids_of(message.tasks) == [waiting]
     assert not message.unknown_task_ids
-    assert await stream.read() is grpc.aio.EOF
-    assert await stream.code() is grpc.StatusCode.OK
+    await ended(stream)
 
 
 async def test_by_ids_that_are_all_unknown_ends_at_once(master: WiredMaster) -> None:
     stream, first = await master.standing_watch(task_ids=[ABSENT_ID])
     assert list(first.unknown_task_ids) == [ABSENT_ID]
-    assert await stream.read() is grpc.aio.EOF
+    await ended(stream)
 
 
 async def test_by_ids_resumed_tells_each_end_once(stored: WiredMaster) -> None:
@@ -115,7 +113,7 @@ async def test_by_ids_resumed_tells_each_end_once(stored: WiredMaster) -> None:
         stream.cancel()
     assert told == task_ids
     stream, _ = await stored.standing_watch(task_ids=task_ids, cursor=cursor)
-    assert await stream.read() is grpc.aio.EOF
+    await ended(stream)
 
 
 async def test_by_ids_resumed_from_the_first_message_tells_all(stored: WiredMaster) -> None:
@@ -127,7 +125,7 @@ async def test_by_ids_resumed_from_the_first_message_tells_all(stored: WiredMast
     await stored.run_all(worker, 1)
     stream, _ = await stored.standing_watch(task_ids=task_ids, cursor=first.cursor)
     assert await read_ids(stream, 3) == task_ids
-    assert await stream.read() is grpc.aio.EOF
+    await ended(stream)
 
 
 async def test_by_ids_a_task_retried_after_its_end_was_told_is_told_again(
@@ -174,7 +172,7 @@ async def test_every_change_resumed_tells_what_has_not_ended(stored: WiredMaster
     worker = await stored.worker()
     stream, first = await stored.standing_watch(queue="default", every_change=True)
     stream.cancel()
-    ended, running = await stored.submit_many(2)
+    over, running = await stored.submit_many(2)
     (waiting,) = await stored.submit(priority=-1)
     done, _ = await worker.request(max_tasks=2)
     await worker.report(succeeded(done))
@@ -183,7 +181,7 @@ async def test_every_change_resumed_tells_what_has_not_ended(stored: WiredMaster
     while len(told) < 3:
         tasks = (await read(stream)).tasks
         told |= dict(zip(ids_of(tasks), _states(tasks), strict=True))
-    assert told == {ended: "SUCCEEDED", running: "RUNNING", waiting: "QUEUED"}
+    assert told == {over: "SUCCEEDED", running: "RUNNING", waiting: "QUEUED"}
 
 
 async def test_changes_that_follow_closely_may_be_told_as_the_last(master: WiredMaster) -> None:

@@ -11,7 +11,7 @@ from wired_master import WiredMaster, ids_of, read, read_ids, refusal, serving, 
 
 from pullwork.errors import InvalidFieldError
 from pullwork_master.storage.sqlite import SqliteStorage
-from pullwork_master.wire import watchers
+from pullwork_master.wire import watch, watchers
 
 TASKS = 2_000
 
@@ -36,12 +36,16 @@ async def _read_with_breaks(
     return told, breaks
 
 
-@pytest.mark.parametrize("mailbox", [7, watchers.MAILBOX_TASKS_MAX])
-@pytest.mark.parametrize("by", [{"owner": "me"}, {"queue": "q"}], ids=["owner", "queue"])
+@pytest.mark.parametrize(
+    ("by", "mailbox"),
+    [({"owner": "me"}, 7), ({"queue": "q"}, watchers.MAILBOX_TASKS_MAX)],
+    ids=["by owner, overflowing", "by queue"],
+)
 async def test_two_thousand_ends_are_told_once_each_over_streams_that_break(
     stored: WiredMaster, by: dict[str, str], mailbox: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watchers, "MAILBOX_TASKS_MAX", mailbox)
+    monkeypatch.setattr(watch, "MESSAGE_BYTES_MAX", 4_000)  # some twenty tasks in a message
     chance = random.Random(f"{by}{mailbox}")
     stream, first = await stored.standing_watch(**by)
     stream.cancel()

@@ -198,14 +198,14 @@ class WireWorker:
     """A worker's side of the contract, by hand."""
 
     def __init__(self, master: WiredMaster, registered: pb.RegisterResponse) -> None:
-        self._master = master
+        self.master = master
         self.registered = registered
         self.session_id = registered.session_id
 
     def listen(self) -> grpc.aio.UnaryStreamCall[Any, pb.TaskIncomingResponse]:
         """Opens the stream of news."""
         request = pb.TaskIncomingRequest(session_id=self.session_id)
-        return self._master.master.TaskIncoming(request)
+        return self.master.master.TaskIncoming(request)
 
     async def listening(self) -> Any:
         """Opens the stream of news and reads its first event, the members."""
@@ -217,22 +217,22 @@ class WireWorker:
     async def request(self, max_tasks: int = 4, **more: Any) -> list[worker_pb2.Ticket]:
         """Asks for tickets."""
         request = pb.RequestTaskRequest(session_id=self.session_id, max_tasks=max_tasks, **more)
-        return list((await self._master.master.RequestTask(request)).tickets)
+        return list((await self.master.master.RequestTask(request)).tickets)
 
     async def report(self, *outcomes: pb.Outcome, **more: Any) -> pb.ReportResultResponse:
         """Reports outcomes."""
         request = pb.ReportResultRequest(session_id=self.session_id, outcomes=outcomes, **more)
-        return await self._master.master.ReportResult(request)
+        return await self.master.master.ReportResult(request)
 
     async def heartbeat(self, *held: worker_pb2.HeldLease, **more: Any) -> pb.HeartbeatResponse:
         """Says what it holds."""
         request = pb.HeartbeatRequest(session_id=self.session_id, held=held, **more)
-        return await self._master.master.Heartbeat(request)
+        return await self.master.master.Heartbeat(request)
 
     async def leave(self, reason: str = "") -> int:
         """Deregisters."""
         request = pb.DeregisterRequest(session_id=self.session_id, reason=reason)
-        return (await self._master.master.Deregister(request)).requeued
+        return (await self.master.master.Deregister(request)).requeued
 
 
 def succeeded(ticket: worker_pb2.Ticket, data: bytes = b"42") -> pb.Outcome:
@@ -257,6 +257,12 @@ async def read(stream: Any) -> Any:
     message = await asyncio.wait_for(stream.read(), PATIENCE_S)
     assert message is not grpc.aio.EOF, "the stream ended"
     return message
+
+
+async def ended(stream: Any) -> None:
+    """Returns when a stream ends, as it must, and in order."""
+    assert await asyncio.wait_for(stream.read(), PATIENCE_S) is grpc.aio.EOF
+    assert await stream.code() is grpc.StatusCode.OK
 
 
 async def read_ids(stream: Any, count: int) -> list[str]:
