@@ -24,7 +24,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[WorkerCluster]:
 
 @pytest.fixture
 async def client(cluster: WorkerCluster) -> AsyncIterator[Client]:
-    await cluster.master(brisk=False)
+    await cluster.master()
     async with Client(cluster.address) as client:
         yield client
 

@@ -3,16 +3,15 @@
 Started as `python -m pullwork_worker.executors.child DATA CLAIMS CONTROL` with three inherited
 sockets. Before each attempt it takes one claim, a byte that the worker can take back, so
 that for each attempt it is certain on both sides whether it began. Its reply leaves before the
-next attempt begins. It must not import gRPC: that would double the time it takes to start.
+next attempt begins. It imports no gRPC, and nothing that it does not need: an attempt that
+follows a death waits for a new child to start.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import faulthandler
 import importlib
-import inspect
 import os
 import resource
 import signal
@@ -24,9 +23,9 @@ from typing import Any, Final
 
 from pullwork.tasks import collect
 from pullwork_worker.executors import frames
-from pullwork_worker.executors.invoke import AnyTask, call, call_async, failure_of
+from pullwork_worker.executors.invoke import AnyTask, call, failure_of
 from pullwork_worker.executors.work import Work
-from pullwork_worker.machine.ticket import Blame, Failure, Outcome, Success
+from pullwork_worker.outcome import Blame, Failure, Outcome, Success
 
 _PR_SET_PDEATHSIG: Final = 1
 _CHUNK: Final = 256 * 1024
@@ -139,10 +138,7 @@ class Child:
         try:
             task = self._tasks[work.type]
             channel = PipeChannel(seq, self._data, self._control)
-            if inspect.iscoroutinefunction(task.fn):
-                outcome = asyncio.run(call_async(task, work, channel))
-            else:
-                outcome = call(task, work, channel)
+            outcome = call(task, work, channel)
         except MemoryError:
             out_of_memory = True
         # Outside of the handler, so that what filled the memory is free again.

@@ -46,6 +46,7 @@ class ChildLink(asyncio.Protocol):
         self.booted = asyncio.Event()
         self.boot_error: Failure | None = None
         self.unclaimed: list[str] = []
+        self.killed = False
         self._setup = setup
         self._sink = sink
         self._frames = frames.Frames()
@@ -235,12 +236,11 @@ class ChildLink(asyncio.Protocol):
         if self.boot_error is not None:
             return self.boot_error
         code = self._process.returncode if self._process is not None else None
-        return Failure(
-            Blame.WORKER_LOST,
-            "pullwork.ProcessDied",
-            f"the process that ran the attempt {how_it_ended(code)}",
-            self._output.tail(),
+        how = (
+            "was killed: it did not end when it was asked to" if self.killed else how_it_ended(code)
         )
+        message = f"the process that ran the attempt {how}"
+        return Failure(Blame.WORKER_LOST, "pullwork.ProcessDied", message, self._output.tail())
 
 
 def how_it_ended(code: int | None) -> str:

@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import cast
 
-from pullwork_worker.executors.invoke import AnyTask, call, call_async, failure_of
+from pullwork.context import Channel, running
+from pullwork.errors import PayloadError
+from pullwork.payload import decode_args
+from pullwork_worker.executors.invoke import (
+    AnyTask,
+    call,
+    context_of,
+    failure_of,
+    packed,
+    rejected,
+)
 from pullwork_worker.executors.work import Sink, Work
 from pullwork_worker.machine.ticket import Blame, Failure, Note, Outcome, Ticket
 
@@ -58,12 +68,12 @@ class CoroutineExecutor:
         work = cast(Work, ticket.work)
         loop = asyncio.get_running_loop()
         channel = LoopChannel(work.token, self._sink, loop)
-        running = loop.create_task(
+        attempt = loop.create_task(
             call_async(self._tasks[work.type], work, channel), name=f"{work.type} {work.task_id}"
         )
-        self._running[slot] = (running, channel)
+        self._running[slot] = (attempt, channel)
         # A callback: a task that is cancelled before its first step runs nothing of its own.
-        running.add_done_callback(partial(self._done, slot, work, time.perf_counter()))
+        attempt.add_done_callback(partial(self._done, slot, work, time.perf_counter()))
 
     def _done(self, slot: int, work: Work, started: float, task: asyncio.Task[Outcome]) -> None:
         if task.cancelled():
@@ -91,6 +101,22 @@ class CoroutineExecutor:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
+
+
+async def call_async(task: AnyTask, work: Work, channel: Channel) -> Outcome:
+    """Awaits a coroutine function and returns how it ended; lets a cancellation through."""
+    try:
+        args, kwargs = decode_args(task, work.payload, work.content_type)
+    except PayloadError as error:
+        return rejected(error)
+    with running(context_of(work, channel)):
+        try:
+            value = await task.fn(*args, **kwargs)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            return failure_of(error)
+    return packed(task, value)
 
 
 class ThreadExecutor:

@@ -5,7 +5,6 @@ The same in a child process, in a thread and on the loop.
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from pullwork.errors import PayloadError
 from pullwork.payload import decode_args, encode_result
 from pullwork.tasks import Task
 from pullwork_worker.executors.work import Work
-from pullwork_worker.machine.ticket import Blame, Failure, Outcome, Success
+from pullwork_worker.outcome import Blame, Failure, Outcome, Success
 
 AnyTask = Task[..., Any]
 
@@ -51,26 +50,11 @@ def call(task: AnyTask, work: Work, channel: Channel) -> Outcome:
             raise
         except BaseException as error:  # SystemExit too: a task ends, not its executor
             return failure_of(error)
-    return _packed(task, value)
+    return packed(task, value)
 
 
-async def call_async(task: AnyTask, work: Work, channel: Channel) -> Outcome:
-    """Awaits a coroutine function and returns how it ended; lets a cancellation through."""
-    try:
-        args, kwargs = decode_args(task, work.payload, work.content_type)
-    except PayloadError as error:
-        return rejected(error)
-    with running(context_of(work, channel)):
-        try:
-            value = await task.fn(*args, **kwargs)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            return failure_of(error)
-    return _packed(task, value)
-
-
-def _packed(task: AnyTask, value: object) -> Outcome:
+def packed(task: AnyTask, value: object) -> Outcome:
+    """Returns the success of a function, or the failure of one whose result can't travel."""
     try:
         data, content_type = encode_result(task, value)
     except PayloadError as error:

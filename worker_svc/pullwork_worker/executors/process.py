@@ -65,6 +65,7 @@ class ProcessExecutor:
                 "killing the child process of a task that does not end",
                 extra={"slot": slot, "type": ticket.type},
             )
+            link.killed = True
             link.kill()
 
     async def close(self) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pullwork_worker.machine.ticket import Failure, Note, Outcome, Ticket
+from pullwork_worker.outcome import Failure, Note, Outcome
+
+if TYPE_CHECKING:
+    from pullwork_worker.machine.ticket import Ticket
 
 # One end of an attempt: slot, token, outcome, seconds it ran.
 End = tuple[int, str, Outcome, float]
