@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 from ledger import require
 from world import POLICY, QUEUES, TYPES, Worker, World, failure, released, spec, success
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.limits import Policy
-from pullwork_master.core.model import FailureKind, Retry, State
+from pullwork_master.core.model import FailureKind, Retry, Spec, State
 
 FINISH_ROUNDS = 150
 FINISH_ROUND_MS = 300
@@ -40,6 +42,7 @@ class Walk:
             (self.register, 3),
             (self.stream, 3),
             (self.client, 4),
+            (self.crowd, 3),
             (self.operator, 1),
             (self.clocks, 1),
             (self.disk, 1),
@@ -51,38 +54,41 @@ class Walk:
             move()
 
     def worker(self) -> Worker:
-        return self.dice.choice(self.world.workers)
+        """Chooses a worker; one that lost its session mostly comes back first, as it should."""
+        worker = self.dice.choice(self.world.workers)
+        if not self.world.alive(worker) and self.dice.random() < 0.5:
+            self.world.register(worker)
+            self.world.open_stream(worker)
+        return worker
 
     def some_id(self) -> str:
         return self.dice.choice(list(self.world.ledger.acknowledged) or [spec(0).id])
 
-    def submit(self) -> None:
+    def some_spec(self) -> Spec:
         dice = self.dice
-        made = []
-        for _ in range(dice.randint(1, 5)):
-            self.numbers += 1
-            number = self.numbers if dice.random() < 0.9 else dice.randint(1, self.numbers)
-            made.append(
-                spec(
-                    number,
-                    queue=dice.choice(QUEUES),
-                    type=dice.choice(TYPES),
-                    priority=dice.choice((0, 0, 0, 5, -5)),
-                    retry=Retry(dice.choice((1, 3)), 500, 2_000, 2.0),
-                    execution_timeout_ms=dice.choice((0, 0, 2_000)),
-                    progress_timeout_ms=dice.choice((0, 0, 3_000)),
-                    max_worker_deaths=dice.choice((1, 3)),
-                    unique_key=dice.choice(("", "", "", "u1", "u2")),
-                    owner=dice.choice(("me", "you")),
-                    retention_ms=dice.choice((0, 5_000, 60_000)),
-                )
-            )
-        self.world.submit(*made, delay_ms=dice.choice((0, 0, 1_500)))
+        self.numbers += 1
+        return spec(
+            self.numbers if dice.random() < 0.9 else dice.randint(1, self.numbers),
+            queue=dice.choice(QUEUES),
+            type=dice.choice(TYPES),
+            priority=dice.choice((0, 0, 0, 5, -5)),
+            retry=Retry(dice.choice((1, 3)), 500, 2_000, 2.0),
+            execution_timeout_ms=dice.choice((0, 0, 2_000)),
+            progress_timeout_ms=dice.choice((0, 0, 3_000)),
+            max_worker_deaths=dice.choice((1, 3)),
+            unique_key=dice.choice(("", "", "", "u1", "u2")),
+            owner=dice.choice(("me", "you")),
+            retention_ms=dice.choice((0, 5_000, 60_000)),
+        )
+
+    def submit(self) -> None:
+        made = [self.some_spec() for _ in range(self.dice.randint(1, 5))]
+        self.world.submit(*made, delay_ms=self.dice.choice((0, 0, 1_500)))
 
     def request(self) -> None:
         worker = self.worker()
         if worker.session:
-            request_id = self.dice.choice(("", f"r{self.dice.randint(1, 12)}"))
+            request_id = self.dice.choice(("", "", "", "r1", "r2"))
             self.world.request(
                 worker, self.dice.randint(1, 3), self.dice.choice((0, 1_500)), request_id
             )
@@ -130,6 +136,62 @@ class Walk:
     def client(self) -> None:
         self.dice.choice((self.world.cancel, self.world.retry))(self.some_id())
 
+    def crowd(self) -> None:
+        """Much arrives at once, and is decided in one step and committed together."""
+        dice, world = self.dice, self.world
+        for _ in range(3):
+            self.worker()
+        asked: list[tuple[c.Command, Callable[[int, Any], None]]] = [
+            self.pull(worker) for worker in world.workers if dice.random() < 0.7
+        ]
+        made = [self.some_spec() for _ in range(4)]
+        bulk: tuple[c.Command, ...] = (
+            c.Submit(tuple(map(c.NewTask, made)), tuple(each.id for each in made)),
+            c.Cancel(filter=c.Filter(owner="me", type="a"), limit=2),
+            c.Retry(filter=c.Filter(owner="you"), limit=2),
+            c.PurgeStep(dice.choice(QUEUES)),
+            c.Cancel(task_ids=(self.some_id(),)),
+            c.SetPaused(dice.choice(QUEUES), False),
+            c.Explain(self.some_id()),
+        )
+        asked += [(each, lambda _call, _answer: None) for each in dice.sample(bulk, 3)]
+        dice.shuffle(asked)
+        calls = range(world.calls + 1, world.calls + 1 + len(asked))
+        world.calls += len(asked)
+        world.step([(call, command) for call, (command, _) in zip(calls, asked, strict=True)])
+        for call, (_, hear) in zip(calls, asked, strict=True):
+            hear(call, world.answers.pop(call, None))
+
+    def pull(self, worker: Worker) -> tuple[c.Command, Callable[[int, Any], None]]:
+        """Makes a request or a report of a worker, and what it does with the answer."""
+        world, session, latest = (
+            self.world,
+            worker.session,
+            set(self.world.ledger.last_token.values()),
+        )
+        owners = {token: grant.spec.id for token, grant in worker.held.items()}
+        make = self.dice.choice((success, failure, released, None))
+        if make is None or not worker.held:
+
+            def granted(call: int, answer: Any) -> None:
+                if answer is None:
+                    world.pending[call] = (worker, session, "")
+                elif isinstance(answer, tuple):
+                    world.receive(worker, answer)
+
+            return c.Request(session, 2, self.dice.choice((0, 1_500))), granted
+        outcomes = tuple(make(token) for token in worker.held)
+
+        def reported(_call: int, answer: Any) -> None:
+            if isinstance(answer, c.Reported):
+                for outcome, verdict in zip(outcomes, answer.verdicts, strict=True):
+                    del worker.held[outcome.token]
+                    worker.reported[outcome.token] = outcome
+                    world.ledger.judge(outcome, verdict, owners[outcome.token], latest)
+                world.receive(worker, answer.grants)
+
+        return c.Report(session, outcomes, 2), reported
+
     def operator(self) -> None:
         dice, world = self.dice, self.world
         choice = dice.randint(0, 5)
@@ -155,7 +217,7 @@ class Walk:
     def disk(self) -> None:
         """The disk fills up, or has room again."""
         storage = self.world.storage
-        storage.tasks_max = None if storage.tasks_max is not None else len(storage.tasks)
+        storage.tasks_max = len(storage.tasks) if self.dice.random() < 0.3 else None
 
     def crash(self) -> None:
         self.world.restart()
