@@ -162,7 +162,7 @@ async def test_a_parked_request_whose_caller_is_gone_takes_no_task(
 ) -> None:
     worker = await master.worker()
     request = pb.RequestTaskRequest(session_id=worker.session_id, max_tasks=1, wait={"seconds": 60})
-    call = master.master.RequestTask(request, timeout=0.3 if how == "deadline" else None)
+    call = master.master.RequestTask(request, timeout=1.0 if how == "deadline" else None)
     await until(lambda: master.parked() == 1, "the request is parked")
     if how == "cancel":
         call.cancel()
@@ -181,7 +181,7 @@ async def test_a_submission_whose_caller_left_during_the_commit_stands(gated: Ga
         task_service_pb2.SubmitTasksRequest(tasks=[{"type": "t", "task_id": ID}]),
     )
     gated.hold()
-    late = asyncio.create_task(refusal(tasks.SubmitTasks(request, timeout=0.3)))
+    late = asyncio.create_task(refusal(tasks.SubmitTasks(request, timeout=1.0)))
     await gated.held()
     assert isinstance(await late, DeadlineError)
     gated.release()

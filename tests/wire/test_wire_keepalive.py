@@ -95,7 +95,7 @@ async def _first_break(address: str, options: Options, patience_s: float) -> boo
 
 
 async def test_an_idle_client_may_ping_as_often_as_its_options_say(brisk: WiredMaster) -> None:
-    pings = 8
+    pings = 5
     patience_s = pings * 10 / SCALE
     assert not await _first_break(brisk.address, _scaled(client_options()), patience_s)
 

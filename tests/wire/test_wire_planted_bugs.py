@@ -203,7 +203,7 @@ def alone(law: Callable[[WiredMaster], Awaitable[None]]) -> Law:
 
 def at_once(law: Callable[[WiredMaster], Awaitable[None]]) -> Law:
     """Makes a law of a test that would wait for ever."""
-    return lambda master, _: asyncio.wait_for(law(master), 1.0)
+    return lambda master, _: asyncio.wait_for(law(master), 0.5)
 
 
 def patching(law: Callable[[WiredMaster, Patch], Awaitable[None]]) -> Law:
@@ -271,7 +271,7 @@ async def test_a_planted_bug_is_caught(
 ) -> None:
     caught = (AssertionError, TimeoutError, ExceptionGroup, pytest.fail.Exception)
     with monkeypatch.context() as patch:
-        patch.setattr(wired_master, "PATIENCE_S", 1.0)
+        patch.setattr(wired_master, "PATIENCE_S", 0.5)
         plant(patch)
         storage = GatedStorage()
         async with serving(storage) as master:

@@ -21,17 +21,16 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-@pytest.mark.parametrize("service", ["", *SERVICES])
-async def test_each_service_is_serving_and_on_stop_is_not(
-    master: WiredMaster, service: str
-) -> None:
+async def test_each_service_is_serving_and_on_stop_is_not(master: WiredMaster) -> None:
     health = health_pb2_grpc.HealthStub(master.channel)
-    request = health_pb2.HealthCheckRequest(service=service)
-    assert (await health.Check(request)).status == SERVING
-    watching = health.Watch(request)
-    assert (await read(watching)).status == SERVING
-    stopping = asyncio.create_task(master.stop(grace_s=0.2))
-    assert (await read(watching)).status == NOT_SERVING
+    requests = [health_pb2.HealthCheckRequest(service=each) for each in ("", *SERVICES)]
+    watching = [health.Watch(request) for request in requests]
+    for request, stream in zip(requests, watching, strict=True):
+        assert (await health.Check(request)).status == SERVING
+        assert (await read(stream)).status == SERVING
+    stopping = asyncio.create_task(master.stop(grace_s=0.5))
+    for stream in watching:
+        assert (await read(stream)).status == NOT_SERVING
     await stopping
 
 

@@ -74,7 +74,7 @@ async def test_run_with_a_taken_unique_key_waits_for_the_task_that_has_it(
 
 async def test_the_callers_deadline_leaves_the_task_running(master: WiredMaster) -> None:
     worker = await master.worker()
-    late = await refusal(_run(master, timeout=0.2, task_id=ID))
+    late = await refusal(_run(master, timeout=1.0, task_id=ID))
     assert isinstance(late, DeadlineError)
     (ticket,) = await worker.request()
     running = asyncio.create_task(_answer(_run(master, task_id=ID)))
