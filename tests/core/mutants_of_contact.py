@@ -104,6 +104,18 @@ def anybody_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sessions, "_take_over", take_over)
 
 
+@caught_by(contact_laws.test_a_draining_process_stays_so_when_it_registers_anew)
+def drain_forgotten_with_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Sessions.register
+
+    def register(self: Sessions, command: Any) -> Any:
+        answer = real(self, command)
+        answer.session.draining = False
+        return answer
+
+    monkeypatch.setattr(Sessions, "register", register)
+
+
 @caught_by(contact_laws.test_a_draining_worker_gets_nothing_more_and_keeps_what_it_has)
 def drained_worker_still_served(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Dispatch.take

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,9 @@ import test_core_bulk as bulk_laws
 import test_core_dispatch as dispatch_laws
 import test_core_leases as lease_laws
 import test_core_restart as restart_laws
+import test_core_timers as timer_laws
 import test_core_verdicts as verdict_laws
+import test_core_window as window_laws
 from planting import Garden, nothing, walks
 
 from pullwork_master.core import dispatch, leases
@@ -152,6 +155,16 @@ def unstarted_counted_as_death(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@caught_by(timer_laws.test_attempts_that_ended_do_not_wait_for_their_timeouts_in_memory)
+def moments_kept_until_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "LEASE_LOOK_MS", 10**12)
+
+
+@caught_by(verdict_laws.test_a_token_of_any_length_harms_nobody)
+def numbers_of_any_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "NUMBER_CHARS_MAX", 10**9)
+
+
 # --- who gets what --------------------------------------------------------------------------
 
 
@@ -190,6 +203,16 @@ def window_ignores_its_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
         return self._spill() if len(self.tasks) > 2 * self.limit else []
 
     monkeypatch.setattr(Window, "add", add)
+
+
+@caught_by(window_laws.test_tasks_that_come_and_go_behind_a_waiting_head_leave_nothing_in_memory)
+def keys_never_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def push(self: Window, task: Task, key: tuple[int, int]) -> None:
+        self.tasks[task.seq] = task
+        self._keys[task.seq] = key
+        heapq.heappush(self._heap, key)
+
+    monkeypatch.setattr(Window, "_push", push)
 
 
 @caught_by(walks, restart_laws.test_all_that_waits_is_found_again_in_its_order)
