@@ -278,6 +278,17 @@ def test_a_parked_request_that_was_answered_can_be_repeated(world: World) -> Non
     assert numbers(worker) == before == [1]
 
 
+def test_a_parked_request_that_is_repeated_gives_way_to_its_repeat(world: World) -> None:
+    worker = world.join()
+    world.request(worker, 1, wait_ms=60_000, request_id="r1")
+    world.break_stream(worker)
+    submit(world, 1, 2)
+    world.request(worker, 1, request_id="r1")
+    assert world.unparked == [(worker, ())]
+    world.open_stream(worker)
+    assert numbers(worker) == [1]
+
+
 def test_an_empty_answer_is_not_remembered(world: World) -> None:
     worker = world.join()
     assert world.request(worker, 1, request_id="r1") == ()

@@ -120,7 +120,13 @@ class Dispatch:
         self.place(session)
 
     def recall(self, session: Session, request_id: str) -> tuple[Grant, ...] | None:
-        """Returns what a request was answered with before, less what has ended since."""
+        """Returns what a request was answered with before, less what has ended since.
+
+        One that is still parked is answered with nothing: its caller came back with another call,
+        and the tickets must not go to both.
+        """
+        if request_id and session.parked is not None and session.parked.request_id == request_id:
+            self.unpark(session)
         grants = session.answered.get(request_id) if request_id else None
         if grants is None:
             return None
