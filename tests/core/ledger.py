@@ -92,7 +92,8 @@ class Ledger:
         )
         require(task_id not in self.succeeded, "one result a task is accepted", task_id)
         self.accepted[outcome.token] = outcome.digest
-        if isinstance(outcome.result, c.Success):
+        # Without retention a task may be gone in the step that accepts its result.
+        if isinstance(outcome.result, c.Success) and task_id in self.acknowledged:
             self.succeeded[task_id] = outcome.token
 
     def untouched(self, running: Iterable[Task], stored: Mapping[str, Task]) -> None:
