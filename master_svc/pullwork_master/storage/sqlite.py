@@ -25,6 +25,7 @@ from pullwork_master.core.effects import (
 )
 from pullwork_master.core.model import Queue, Task
 from pullwork_master.storage import sqlite_queries as sql
+from pullwork_master.storage.sqlite_damage import refuse_damaged_log
 from pullwork_master.storage.sqlite_folder import Folder
 from pullwork_master.storage.sqlite_migrations import migrate, refuse_foreign, shipped
 from pullwork_master.storage.sqlite_reader import SqliteReader
@@ -167,6 +168,7 @@ class SqliteStorage:
 
     def _start(self) -> Opened:
         database = self._folder.database
+        refuse_damaged_log(database)
         connection = self._connection = sqlite3.connect(
             database, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
         )
