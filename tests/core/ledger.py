@@ -31,6 +31,8 @@ class Ledger:
         # By token, the digest of the outcome.
         self.accepted: dict[str, bytes] = {}
         self.succeeded: dict[str, str] = {}
+        # What retention deleted.
+        self.gone: set[str] = set()
 
     def check(self, stored: Mapping[str, Task], wall_ms: int) -> None:
         """Compares the account with the disk."""
@@ -52,10 +54,13 @@ class Ledger:
         """Strikes a task that retention deleted: its id may be used anew."""
         for account in (self.acknowledged, self.last_attempt, self.last_token, self.succeeded):
             account.pop(task_id, None)
+        self.gone.add(task_id)
 
     def grant(self, grant: Grant) -> None:
         """Enters a ticket that a worker got."""
         task_id = grant.spec.id
+        if task_id in self.gone and task_id not in self.acknowledged:
+            return  # granted, cancelled and deleted in one step
         require(task_id in self.acknowledged, "only acknowledged tasks are granted", task_id)
         require(
             grant.attempt > self.last_attempt.get(task_id, 0),
