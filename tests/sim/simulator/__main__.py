@@ -1,0 +1,9 @@
+"""`python -m simulator SEED`: replays one seed and tells its story."""
+
+from __future__ import annotations
+
+import sys
+
+from simulator.hunt import main
+
+sys.exit(main(sys.argv[1:]))

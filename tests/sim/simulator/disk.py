@@ -1,0 +1,32 @@
+"""The virtual disk: the memory storage, which keeps what was committed when its master dies.
+
+What a death tears off is the transaction under way: it is applied wholly or not at all.
+"""
+
+from __future__ import annotations
+
+from pullwork_master.core.effects import Writes
+from pullwork_master.storage.base import StorageFullError
+from pullwork_master.storage.memory import MemoryStorage
+
+
+class Disk(MemoryStorage):
+    """A disk that may be full."""
+
+    def __init__(self) -> None:
+        super().__init__(store_id="simulated")
+        # How far it is filled: nothing new is taken, or nothing at all can be written.
+        self.low = False
+        self.full = False
+        self.commits = 0
+
+    def commit(self, writes: Writes) -> int:
+        """Stores all of it, or nothing of it when the disk is full."""
+        if self.full:
+            raise StorageFullError("no room on the virtual disk")
+        self.commits += 1
+        return super().commit(writes)
+
+    def free_bytes(self) -> int | None:
+        """Returns next to nothing while the disk is low or full."""
+        return 0 if self.low or self.full else None
