@@ -111,3 +111,20 @@ def test_what_an_earlier_generation_left_in_the_log_is_no_damage(log: Path) -> N
         path.write_bytes(data)
     assert (log.stat().st_size - HEADER) // frame_bytes(log) > 20
     assert opened(log) == COMMITS + 1
+
+
+def test_a_flipped_bit_in_the_structure_of_the_database_is_refused(tmp_path: Path) -> None:
+    storage = SqliteStorage(tmp_path)
+    storage.open()
+    storage.commit(Writes(inserted={seq: a_task(seq) for seq in range(1, 301)}))
+    storage.close()
+    database = tmp_path / "pullwork.sqlite3"
+    pages = len(database.read_bytes()) // 4096
+    for page in range(1, pages):
+        flip(database, page * 4096)
+        with pytest.raises(StorageError, match=r"sqlite3 is damaged .*from a backup"):
+            opened(tmp_path / "pullwork.sqlite3-wal")
+        for left in tmp_path.glob("*-wal"):
+            left.unlink()
+        flip(database, page * 4096)
+    assert opened(tmp_path / "pullwork.sqlite3-wal") == 300

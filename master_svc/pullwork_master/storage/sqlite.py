@@ -25,7 +25,7 @@ from pullwork_master.core.effects import (
 )
 from pullwork_master.core.model import Queue, Task
 from pullwork_master.storage import sqlite_queries as sql
-from pullwork_master.storage.sqlite_damage import refuse_damaged_log
+from pullwork_master.storage.sqlite_damage import refuse_damaged_database, refuse_damaged_log
 from pullwork_master.storage.sqlite_folder import Folder
 from pullwork_master.storage.sqlite_migrations import migrate, refuse_foreign, shipped
 from pullwork_master.storage.sqlite_reader import SqliteReader
@@ -174,6 +174,7 @@ class SqliteStorage:
         )
         migrations = shipped()
         refuse_foreign(connection, str(database), migrations)
+        refuse_damaged_database(connection, database)
         for setting in _SETTINGS:
             connection.execute(setting)
         migrate(connection, migrations)
