@@ -101,7 +101,7 @@ $(VENV)/pyvenv.cfg:
 # A dot for each step of pip: the first time takes a minute, and silence looks like a hang.
 define install
 	@printf 'Installing %s into $(VENV) ' '$(1)'
-	@$(BIN)/python -u -m pip install --disable-pip-version-check --progress-bar off -e '$(1)' \
+	@$(BIN)/python -u -m pip install --disable-pip-version-check --progress-bar off --use-pep517 -e '$(1)' \
 	  | awk '/^(Collecting|Using|Downloading|Building|Installing|Successfully)/ { printf "."; fflush() }' \
 	  || { echo; echo "pip could not install; its reason is above. Run make again to go on."; exit 1; }
 	@echo ' done'
