@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pullwork.client import Client as Client
-    from pullwork.context import NoTaskError as NoTaskError
     from pullwork.context import TaskContext as TaskContext
     from pullwork.context import current as current
     from pullwork.errors import DeadlineError as DeadlineError
     from pullwork.errors import DiskFullError as DiskFullError
     from pullwork.errors import InternalError as InternalError
     from pullwork.errors import InvalidFieldError as InvalidFieldError
+    from pullwork.errors import NoTaskError as NoTaskError
     from pullwork.errors import NotFoundError as NotFoundError
     from pullwork.errors import PayloadError as PayloadError
     from pullwork.errors import PullworkError as PullworkError
@@ -68,12 +68,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "client": ("Client",),
-    "context": ("NoTaskError", "TaskContext", "current"),
+    "context": ("TaskContext", "current"),
     "errors": (
         "DeadlineError",
         "DiskFullError",
         "InternalError",
         "InvalidFieldError",
+        "NoTaskError",
         "NotFoundError",
         "PayloadError",
         "PullworkError",

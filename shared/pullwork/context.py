@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from pullwork.errors import InvalidFieldError, PullworkError, TaskCancelledError
+from pullwork.errors import InvalidFieldError, NoTaskError, TaskCancelledError
 
 CHECKPOINT_BYTES_MAX: Final = 256 * 1024
 MESSAGE_CHARS_MAX: Final = 256
@@ -27,12 +27,6 @@ class Channel(Protocol):
 
     def cancelled(self) -> bool:
         """Returns whether the task is to end."""
-
-
-class NoTaskError(PullworkError):
-    """There is no task running here: pullwork.context.current() works inside a task only."""
-
-    reason = "NO_TASK"
 
 
 @dataclass(frozen=True, slots=True)

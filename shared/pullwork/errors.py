@@ -181,6 +181,12 @@ class TaskDefinitionError(PullworkError):
     reason = "TASK_DEFINITION"
 
 
+class NoTaskError(PullworkError):
+    """There is no task running here: pullwork.context.current() works inside a task only."""
+
+    reason = "NO_TASK"
+
+
 class SettingsError(PullworkError):
     """A setting is unknown or unusable; the message names it and the remedy."""
 
