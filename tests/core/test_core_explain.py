@@ -38,7 +38,7 @@ def test_no_worker_that_knows_the_type(world: World) -> None:
     submit(world, 1)
     assert explained(world) == (
         Why.NO_WORKER,
-        "None of the 2 connected workers knows type 'a'.",
+        "No connected worker, of 2, knows type 'a'.",
     )
 
 
@@ -74,8 +74,8 @@ def test_all_workers_are_busy(world: World) -> None:
     world.request(worker, 1)
     why, sentence = explained(world, 3)
     assert why is Why.ALL_BUSY
-    assert sentence.startswith("All 1 slots of the 1 workers for type 'a' in queue 'default'")
-    assert "1 tasks of its line are before it" in sentence
+    assert sentence.startswith("Every slot is busy: 1 worker with 1 slot for type 'a' in queue")
+    assert "; 1 task before it in its line." in sentence
 
 
 def test_its_queue_is_paused(world: World) -> None:
@@ -111,9 +111,9 @@ def test_it_is_in_line(world: World) -> None:
     submit(world, 4, priority=1)
     assert explained(world, 2) == (
         Why.IN_LINE,
-        "It is in line: 2 tasks are before it, and 1 workers serve its line.",
+        "It is in line: 2 tasks before it in its line, and 1 worker for all.",
     )
-    assert explained(world, 4)[1].startswith("It is in line: 0 tasks are before it")
+    assert explained(world, 4)[1].startswith("It is in line: 0 tasks before it in its line")
 
 
 def test_those_before_it_on_disk_alone_are_a_lower_bound(world: World) -> None:

@@ -227,3 +227,11 @@ def test_a_queue_comes_to_be_with_its_first_task(world: World) -> None:
     world.submit(spec(1, queue="new"))
     world.ask(c.SetPaused("new", True))
     assert set(world.core.book.queues) == {"default", "new"}
+
+
+def test_no_more_queues_are_made_than_the_master_keeps() -> None:
+    world = World(replace(POLICY, queues_max=2))  # `default` always exists
+    world.submit(spec(1, queue="a"))
+    refused(world.submit(spec(2, queue="a"), spec(3, queue="b")), Reason.TOO_MANY_REQUESTS)
+    assert list(world.core.book.queues) == ["default", "a"]
+    assert receipts(world.submit(spec(4, queue="a"))) == [(spec(4).id, False)]

@@ -86,7 +86,17 @@ class Clients:
 
     def _check_room(self, queues: list[str]) -> None:
         book = self._book
-        for queue in dict.fromkeys(queues):
+        named = dict.fromkeys(queues)
+        if len(book.queues) + sum(queue not in book.queues for queue in named) > (
+            book.policy.queues_max
+        ):
+            raise Rejection(
+                Reason.TOO_MANY_REQUESTS,
+                f"the master keeps at most {book.policy.queues_max} queues, and has as many; use "
+                "types or priorities to tell tasks apart",
+                retry_after_ms=QUEUE_FULL_RETRY_MS,
+            )
+        for queue in named:
             bound = book.policy.queue_tasks_max
             if book.waiting.get(queue, 0) + queues.count(queue) > bound:
                 raise Rejection(

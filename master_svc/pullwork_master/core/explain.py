@@ -74,14 +74,14 @@ def _queued(book: Book, task: Task) -> Explanation:
     if all(len(each.held) >= each.slots for each in able):
         slots = sum(each.slots for each in able)
         return Explanation(
-            f"All {slots} slots of the {len(able)} workers for type {type_!r} in queue {queue!r} "
-            f"are busy; {ahead} tasks of its line are before it.",
+            f"Every slot is busy: {_many(len(able), 'worker')} with {_many(slots, 'slot')} for "
+            f"type {type_!r} in queue {queue!r}; {_before(book, task, ahead)}.",
             Why.ALL_BUSY,
             task,
             ahead,
         )
     return Explanation(
-        f"It is in line: {ahead} tasks are before it, and {len(able)} workers serve its line.",
+        f"It is in line: {_before(book, task, ahead)}, and {_many(len(able), 'worker')} for all.",
         Why.IN_LINE,
         task,
         ahead,
@@ -98,13 +98,23 @@ def _no_worker(book: Book, queue: str, type_: str) -> str:
             f"type serve {', '.join(queues)}."
         )
     if living:
-        return f"None of the {len(living)} connected workers knows type {type_!r}."
+        return f"No connected worker, of {len(living)}, knows type {type_!r}."
     return f"No worker is connected, so none knows type {type_!r}."
 
 
 def _names(sessions: list[Session]) -> str:
     names = sorted(each.name for each in sessions)
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _before(book: Book, task: Task, ahead: int) -> str:
+    """Says how many are before it; of a task on disk alone only the window's are counted."""
+    counted = task.seq in book.lines[task.line].window.tasks
+    return f"{'' if counted else 'at least '}{_many(ahead, 'task')} before it in its line"
 
 
 def _ahead(book: Book, task: Task) -> int:

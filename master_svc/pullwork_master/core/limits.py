@@ -62,6 +62,7 @@ class Policy:
     retention_ms: int = 7 * 24 * 3600 * 1000
     window_tasks: int = 2_000
     queue_tasks_max: int = 10_000_000
+    queues_max: int = 10_000
     sessions_max: int = 10_000
     payload_bytes_max: int = 1024 * 1024
     sweep_tasks: int = 500
