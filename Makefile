@@ -25,7 +25,7 @@ SERVICES := $(wildcard proto/pullwork/v1/*_service.proto)
 # The plugins of protoc are found by PATH.
 PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto
 
-.PHONY: help demo test check format proto proto-check proto-baseline docs clean
+.PHONY: help demo test faults check format proto proto-check proto-baseline docs clean
 
 help:  ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -40,6 +40,10 @@ demo: $(READY)  ## Count words over worker processes, kill one, check the totals
 
 test: $(READY_DEV)  ## Run the tests (ARGS="-k lease" goes to pytest; JOBS=0: one after another)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 $(ARGS)
+
+faults: $(READY_DEV)  ## Hurt a real cluster, print what became of every task (FULL=1, MINUTES=…, ONLY=…)
+	@PYTHONPATH=tests/faults:tests/service $(BIN)/python -m fault_harness \
+	  $(if $(FULL),--full) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only $(ONLY))
 
 check: $(READY_DEV)  ## Check format, lint, types, import law, contract and stubs
 	@echo "ruff: format and lint"
