@@ -68,6 +68,18 @@ def test_a_ticket_that_may_still_be_on_its_way_is_not_missed(world: World) -> No
     assert world.session(worker).held
 
 
+def test_a_ticket_that_was_sent_again_is_on_its_way_anew(world: World) -> None:
+    """Found by the simulator: heartbeats from before the repeat took back what it brought."""
+    worker = world.join()
+    world.submit(spec(1))
+    world.request(worker, 1, request_id="r")
+    world.pass_time(HEARTBEAT_MS)
+    world.heartbeat(worker, ())
+    world.request(worker, 1, request_id="r")
+    world.heartbeat(worker, ())
+    assert world.task(1).state is State.RUNNING
+
+
 def test_a_worker_is_told_which_of_its_leases_are_worth_nothing(world: World) -> None:
     worker = holding(world)
     token = worker.token

@@ -130,9 +130,13 @@ class Dispatch:
         grants = session.answered.get(request_id) if request_id else None
         if grants is None:
             return None
-        return tuple(
-            each for each in grants if leases.standing(self._book, each.token, session) is not None
-        )
+        standing = []
+        for each in grants:
+            task = leases.standing(self._book, each.token, session)
+            if task is not None:
+                leases.repeat(self._book, task)
+                standing.append(each)
+        return tuple(standing)
 
     # --- telling ------------------------------------------------------------------------
 

@@ -248,10 +248,17 @@ def inventory(book: Book, session: Session, held: tuple[Held, ...]) -> tuple[str
     return tuple(abandon)
 
 
+def repeat(book: Book, task: Task) -> None:
+    """Takes note that a lease's ticket is on its way again."""
+    assert task.lease is not None
+    task.lease.repeated_ms = book.now.mono_ms
+    task.lease.missed = 0
+
+
 def _missed(book: Book, task: Task) -> None:
     lease = task.lease
     assert lease is not None
-    if book.now.mono_ms - lease.granted_ms < book.policy.heartbeat_ms:
+    if book.now.mono_ms - max(lease.granted_ms, lease.repeated_ms) < book.policy.heartbeat_ms:
         return  # the answer with the ticket may still be on its way
     lease.missed += 1
     if lease.missed >= MISSED_HEARTBEATS_MAX:

@@ -123,6 +123,8 @@ class Lease:
     # Who holds it now; the session in the token is the one it was granted to.
     session: str
     granted_ms: int
+    # When its ticket was last sent again; 0: never.
+    repeated_ms: int = 0
     # By which the master expects an end; 0: no bound.
     execution_due_ms: int = 0
     progress_due_ms: int = 0
