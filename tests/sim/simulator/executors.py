@@ -25,11 +25,13 @@ STOPPED: Final = Failure(Blame.APPLICATION, "Stopped", "it was asked to end")
 class Room:
     """What goes on in one slot: the head of the lane runs, the others have not begun."""
 
-    __slots__ = ("lane", "ready", "runs", "since", "told_to_stop")
+    __slots__ = ("child", "lane", "ready", "runs", "since", "told_to_stop")
 
     def __init__(self) -> None:
         self.lane: deque[Ticket] = deque()
+        # Whether there is a child process, and the how manieth it is.
         self.ready = False
+        self.child = 0
         # Counts what began here, so that an end knows whether it is still the present one's.
         self.runs = 0
         self.since = 0
@@ -89,7 +91,10 @@ class Executors:
         """Ends an attempt by force."""
         room = self.rooms[slot]
         require(bool(room.lane) and room.lane[0] is ticket, "only what runs is killed", slot)
-        self._events.after(5 * MS, self._worker, self._child_dies, slot, room.runs)
+        if KINDS[ticket.type] is Kind.CHILD:
+            self._events.after(5 * MS, self._worker, self._killed, slot, room.child)
+        else:
+            self._events.after(5 * MS, self._worker, self._end, slot, room.runs, DEATH)
 
     def release(self) -> None:
         """Lets everything that hangs end."""
@@ -105,6 +110,7 @@ class Executors:
 
     def _child_ready(self, slot: int) -> None:
         self.rooms[slot].ready = True
+        self.rooms[slot].child += 1
         self._worker.carry_out(self._worker.machine.child_ready(slot, self._worker.now()))
 
     def _begin(self, slot: int) -> None:
@@ -120,7 +126,7 @@ class Executors:
         after = self._events.after
         wait = self._jobs.run_time(job)
         if job.deed is Deed.DEADLY:
-            after(wait, self._worker, self._child_dies, slot, room.runs)
+            after(wait, self._worker, self._dies_of, slot, room.runs)
         elif job.deed is Deed.KILLS_WORKER:
             after(wait, self._worker, self._worker_dies, slot, room.runs)
         else:
@@ -156,10 +162,17 @@ class Executors:
             worker.machine.finished([(slot, ticket.token, outcome, took_s)], worker.now())
         )
 
-    def _child_dies(self, slot: int, runs: int) -> None:
+    def _killed(self, slot: int, child: int) -> None:
+        """SIGKILL takes the child with whatever runs in it by now."""
+        if self.rooms[slot].child == child and self.rooms[slot].ready:
+            self._child_dies(slot)
+
+    def _dies_of(self, slot: int, runs: int) -> None:
+        if self.rooms[slot].runs == runs:
+            self._child_dies(slot)
+
+    def _child_dies(self, slot: int) -> None:
         room, worker = self.rooms[slot], self._worker
-        if room.runs != runs or not room.ready:
-            return
         room.ready = False
         room.runs += 1
         unclaimed: list[str] = []

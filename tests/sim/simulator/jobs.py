@@ -14,7 +14,12 @@ from simulator.events import MS
 from simulator.profile import Profile
 
 QUEUES: Final = ("default", "mail")
-KINDS: Final = {"child": Kind.CHILD, "loop": Kind.LOOP, "thread": Kind.THREAD}
+KINDS: Final = {
+    "child": Kind.CHILD,
+    "loop": Kind.LOOP,
+    "thread": Kind.THREAD,
+    "command": Kind.COMMAND,
+}
 TYPES: Final = tuple(KINDS)
 
 
