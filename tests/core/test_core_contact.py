@@ -9,8 +9,9 @@ from world import POLICY, Worker, World, refused, released, spec, success
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.effects import DrainAsked, SessionEnded
+from pullwork_master.core.explain import Explanation, Why
 from pullwork_master.core.limits import ENDED_SESSIONS_REMEMBERED
-from pullwork_master.core.model import AttemptEnd, Contact, State
+from pullwork_master.core.model import AttemptEnd, Contact, Load, State
 from pullwork_master.core.rejections import Reason
 
 POLICY_OF_TWO = replace(POLICY, sessions_max=2)
@@ -250,6 +251,19 @@ def test_a_draining_process_stays_so_when_it_registers_anew(world: World) -> Non
     world.open_stream(worker)
     assert world.request(worker, 1) == ()
     assert world.heartbeat(worker) == c.HeartbeatAnswer((), True)
+
+
+def test_a_worker_that_drains_by_its_own_wish_gets_nothing_more(world: World) -> None:
+    worker = world.join("w1")
+    assert world.request(worker, 1, wait_ms=60_000) is None
+    answer = world.ask(c.Heartbeat(worker.session, (), Load(), draining=True))
+    assert answer == c.HeartbeatAnswer((), True)
+    assert [granted for _, granted in world.unparked] == [()], "its parked request is answered"
+    world.submit(spec(1))
+    assert world.request(worker, 1) == ()
+    told = world.ask(c.Explain(spec(1).id))
+    assert isinstance(told, Explanation)
+    assert told.why is Why.WORKERS_LEAVING
 
 
 def test_whoever_leaves_gives_everything_back_at_no_cost(world: World) -> None:

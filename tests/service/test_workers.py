@@ -10,13 +10,18 @@ from jobs import began, hold, note, square
 
 from pullwork import Client
 from pullwork.node_info import WorkerInfo, WorkerState
-from pullwork.task_info import AttemptEnd, TaskState
+from pullwork.task_info import AttemptEnd, TaskState, WaitReason
 
 
 async def _session(client: Client, name: str) -> WorkerInfo | None:
     """Returns the session of a connected worker."""
     workers = await client.workers(state=WorkerState.CONNECTED)
     return next((each for each in workers if each.name == name), None)
+
+
+async def _drains(client: Client, name: str) -> bool:
+    session = await _session(client, name)
+    return session is not None and session.draining
 
 
 async def _held_by(
@@ -82,7 +87,8 @@ async def test_a_drained_worker_finishes_what_runs_and_gives_back_the_rest(
     leaver, running = await _held_by(cluster, client, "leaver")
     waiting = await client.submit_many([square.with_args(number) for number in range(10)])
     leaver.terminate()
-    await until(lambda: "draining" in leaver.said(), "the worker drains")
+    await until(lambda: _drains(client, "leaver"), "the master knows that the worker drains")
+    assert (await waiting[0].explain()).reason is WaitReason.WORKERS_LEAVING
     (cluster.folder / "gate").touch()
     assert await running.result(30) == "let go"
     assert await leaver.ended() == 0

@@ -152,6 +152,14 @@ def test_draining_releases_what_has_not_begun_finishes_the_rest_and_leaves() -> 
     assert only(do.Exit, machine.deregistered(1.1)).code == 0
 
 
+def test_a_drain_is_told_to_the_master_at_once() -> None:
+    machine = made(slots=1)
+    request = only(do.RequestWork, enter(machine))
+    machine.request_answered(request, tickets("a"), 0)
+    machine.drain("asked", 1)
+    assert only(do.Heartbeat, machine.tick(1)).draining
+
+
 def test_the_drain_grace_cuts_off_what_still_runs() -> None:
     machine = made(slots=1)
     request = only(do.RequestWork, enter(machine))

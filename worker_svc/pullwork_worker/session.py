@@ -270,7 +270,7 @@ class Session:
             slots_busy=call.slots_busy,
         )
         request = pb.HeartbeatRequest(
-            session_id=call.session_id, held=held_to(call.held), load=load
+            session_id=call.session_id, held=held_to(call.held), load=load, draining=call.draining
         )
         timeout = max(_HEARTBEAT_S_MIN, machine.link.interval_s)
         try:

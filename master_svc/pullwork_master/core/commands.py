@@ -261,6 +261,8 @@ class Heartbeat:
     session: str
     held: tuple[Held, ...]
     load: Load
+    # It drains by its own wish.
+    draining: bool = False
 
 
 class HeartbeatAnswer(NamedTuple):

@@ -312,6 +312,10 @@ class Core:
     def _heartbeat(self, command: Heartbeat) -> HeartbeatAnswer:
         session = self.sessions.get(command.session)
         session.load = command.load
+        if command.draining and not session.draining:
+            session.draining = True
+            self.dispatch.unpark(session)
+            self.dispatch.place(session)
         abandon = leases.inventory(self.book, session, command.held)
         return HeartbeatAnswer(abandon, session.draining)
 

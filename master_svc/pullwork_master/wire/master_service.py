@@ -176,6 +176,7 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
             fields.text(request.session_id, "session_id", 128, required=True),
             _inventory(request.held),
             Load(load.cpu, load.memory, load.slots_busy),
+            request.draining,
         )
         answer: HeartbeatAnswer = await self._engine.ask(command)
         return pb.HeartbeatResponse(

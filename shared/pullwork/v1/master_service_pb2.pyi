@@ -630,8 +630,11 @@ class HeartbeatRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """From RegisterResponse. Required."""
+    draining: _builtins.bool
+    """True: it takes no more work and leaves when it has finished. Stays so for the session."""
     @_builtins.property
     def held(self) -> _containers.RepeatedCompositeFieldContainer[_worker_pb2.HeldLease]:
         """Every ticket the worker has, from its arrival until its report is answered."""
@@ -646,10 +649,11 @@ class HeartbeatRequest(_message.Message):
         session_id: _builtins.str = ...,
         held: _abc.Iterable[_worker_pb2.HeldLease] | None = ...,
         load: _worker_pb2.Load | None = ...,
+        draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "load", b"load", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "held", b"held", "load", b"load", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -43,6 +43,7 @@ class Heartbeat:
     session_id: str
     held: tuple[HeldLine, ...]
     slots_busy: int
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -295,6 +295,8 @@ class Machine:
             return
         self.draining = True
         self.exit_reason = reason
+        # The master is to know, so that it can say why nothing goes to this worker.
+        self.link.heartbeat_at = now if self.link.phase is Phase.IN else None
         self.desk.lanes.close()
         self.desk.lanes.alarms.set(now + self._drain_grace_s, self._cut, "the drain grace passed")
         if self.link.request is not None:
@@ -353,7 +355,7 @@ class Machine:
         if self.link.heartbeat_due(now):
             held = self.desk.inventory(NOTE_BYTES_MAX)
             busy = self.desk.lanes.busy()
-            self.link.heartbeat = Heartbeat(self.link.session_id, held, busy)
+            self.link.heartbeat = Heartbeat(self.link.session_id, held, busy, self.draining)
             self._out.append(self.link.heartbeat)
 
     def _report(self, now: float) -> None:
