@@ -123,6 +123,10 @@ class Engine:
         self._inbox.append((self._calls, command))
         self._bell.set()
 
+    async def look(self) -> None:
+        """Returns once all that the clock says is due is decided; for whoever moves the clock."""
+        await self.ask(Unpark("", 0))
+
     async def run(self) -> None:
         """Decides, commits and speaks until `stop`; raises if a commit fails."""
         try:

@@ -34,18 +34,27 @@ log = logging.getLogger("pullwork.worker")
 EXIT_USAGE: Final = 2
 
 
-def make_worker(settings: WorkerSettings, abilities: Abilities) -> WorkerRunner:
-    """Puts a worker together, on the running loop."""
-    kinds = abilities.kinds()
-    look_ahead_max = settings.look_ahead_max
-    machine = Machine(
-        kinds,
+def make_machine(settings: WorkerSettings, abilities: Abilities) -> Machine:
+    """Makes the machine that decides for a worker."""
+    return Machine(
+        abilities.kinds(),
         slots=settings.slots,
-        look_ahead_max=look_ahead_max,
+        look_ahead_max=settings.look_ahead_max,
         stop_grace_s=settings.stop_grace,
         drain_grace_s=settings.drain_grace,
     )
-    runner = WorkerRunner(machine)
+
+
+def make_worker(settings: WorkerSettings, abilities: Abilities) -> WorkerRunner:
+    """Puts a worker together, on the running loop."""
+    runner = WorkerRunner(make_machine(settings, abilities))
+    equip(runner, settings, abilities)
+    return runner
+
+
+def equip(runner: WorkerRunner, settings: WorkerSettings, abilities: Abilities) -> None:
+    """Gives a worker its executors and its session with the master."""
+    kinds = abilities.kinds()
     executors: dict[Kind, Executor] = {}
     if Kind.CHILD in kinds.values():
         child = ChildSetup(tuple(settings.tasks), settings.memory_limit)
@@ -59,13 +68,12 @@ def make_worker(settings: WorkerSettings, abilities: Abilities) -> WorkerRunner:
         queues=tuple(settings.queues),
         task_types=tuple(sorted(kinds)),
         slots=settings.slots,
-        look_ahead_max=look_ahead_max,
+        look_ahead_max=settings.look_ahead_max,
         labels=dict(settings.labels),
         version=version("pullwork"),
     )
     session = Session(settings.address, identity, runner, runner.set_payload_bytes_max)
     runner.connect(session, executors)
-    return runner
 
 
 async def work(settings: WorkerSettings, abilities: Abilities) -> int:

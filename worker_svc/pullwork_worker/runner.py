@@ -65,6 +65,11 @@ class WorkerRunner:
         """Returns the machine's time: seconds of the loop's clock."""
         return self._loop.time()
 
+    async def disconnect(self) -> None:
+        """Breaks the connection without a word, as the death of the process does."""
+        if self._session is not None:
+            await self._session.close()
+
     def drain(self, reason: str) -> None:
         """Takes no more work, finishes what runs, and leaves; asked again, leaves at once."""
         if self.machine.draining:

@@ -109,3 +109,7 @@ class Server:
         for stop in self._stoppers:
             stop()
         await self._server.stop(grace_s)
+
+    async def abort(self) -> None:
+        """Breaks every call and connection off without a word, as the death of a process does."""
+        await self._server.stop(None)

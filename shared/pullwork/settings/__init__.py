@@ -4,7 +4,7 @@ A service defines a subclass of `Section`, declares it under the entry-point gro
 `pullwork.settings`, and calls `load` once, in its `main`.
 """
 
-from pullwork.settings.load import Resolved, check_file, load, resolve
+from pullwork.settings.load import Resolved, check_file, load, load_given, resolve
 from pullwork.settings.names import Known
 from pullwork.settings.quantity import (
     Allowed,
@@ -42,6 +42,7 @@ __all__ = [
     "format_duration",
     "format_size",
     "load",
+    "load_given",
     "parse_duration",
     "parse_size",
     "resolve",

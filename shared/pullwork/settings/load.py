@@ -55,6 +55,16 @@ def load(
     return resolve(section, flags, config_file, environ).values
 
 
+def load_given(section: type[S], given: Mapping[str, object]) -> S:
+    """Returns the section with what a program says in it, and reads nothing else.
+
+    Raises SettingsError.
+    """
+    if unknown := sorted(given.keys() - set(_fields(section))):
+        raise SettingsError(f"there is no setting {section.section}.{unknown[0]}")
+    return load(section, given, Path(os.devnull), {})
+
+
 def resolve(
     section: type[S],
     flags: Mapping[str, object] = NO_FLAGS,
