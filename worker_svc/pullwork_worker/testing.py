@@ -96,7 +96,7 @@ class ClusterWorker:
         return self._runner.machine.link.session_id
 
     async def start(self) -> None:
-        """Begins, and returns once it can work, which takes child processes a moment, or is over."""
+        """Begins, and returns once it and its child processes can work, or it is over."""
         equip(self._runner, self._settings, self._abilities)
         self._life = asyncio.create_task(self._runner.run(), name=self._settings.name)
         self._life.add_done_callback(self._ended)

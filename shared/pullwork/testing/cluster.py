@@ -123,7 +123,10 @@ class Cluster:
         await self.start_master()
         self._closing.push_async_callback(self.kill_master)
         self._closing.push_async_callback(self._kill_all)
-        await asyncio.gather(*(self.start_worker() for _ in range(self._first_workers)))
+        starting = [self.start_worker() for _ in range(self._first_workers)]
+        for started in await asyncio.gather(*starting, return_exceptions=True):
+            if isinstance(started, BaseException):
+                raise started
         self.client = Client(self._master.address)
         await self._closing.enter_async_context(self.client)
 
