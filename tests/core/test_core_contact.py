@@ -105,6 +105,19 @@ def test_a_break_after_silence_gets_the_grace_of_silence(world: World) -> None:
     assert not world.alive(worker)
 
 
+def test_a_connection_given_up_for_an_unanswered_ping_gets_the_grace_of_silence() -> None:
+    policy = replace(POLICY, heartbeat_ms=5_000, silence_grace_ms=10_000)
+    for silent_ms, grace_ms in ((4_999, policy.grace_ms), (5_000, policy.silence_grace_ms)):
+        world = World(policy)
+        worker = world.join()
+        world.pass_time(silent_ms)
+        world.break_stream(worker)
+        world.pass_time(grace_ms - 1)
+        assert world.alive(worker)
+        world.pass_time(1)
+        assert not world.alive(worker)
+
+
 def test_a_break_while_silent_does_not_lengthen_the_doubt(world: World) -> None:
     worker = working(world)
     world.pass_time(POLICY.silence_ms + POLICY.silence_grace_ms - 100)
@@ -192,6 +205,22 @@ def test_a_lease_of_another_process_is_never_taken_over(world: World) -> None:
     world.register(thief)
     assert thief.held == {}, "ABANDON"
     assert world.session(first).held
+
+
+def test_a_stream_that_broke_while_the_master_was_paused_gets_the_grace_of_silence(
+    world: World,
+) -> None:
+    worker = working(world)
+    world.freeze(30_000)
+    world.break_stream(worker)
+    world.pass_time(POLICY.silence_grace_ms - 1)
+    assert world.alive(worker)
+    world.pass_time(1)
+    assert not world.alive(worker)
+    later = world.join("later")
+    world.break_stream(later)
+    world.pass_time(POLICY.grace_ms)
+    assert not world.alive(later)
 
 
 def test_a_pause_of_the_master_itself_excuses_everyone(world: World) -> None:

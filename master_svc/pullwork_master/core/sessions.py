@@ -7,6 +7,7 @@ ends. Identity is the session, never the name.
 from __future__ import annotations
 
 import zlib
+from typing import Final
 
 from pullwork_master.core import leases
 from pullwork_master.core.book import Book
@@ -27,6 +28,10 @@ from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.core.timers import SessionDue
 from pullwork_master.core.transitions import CONTACT, Sign
 
+# How long gRPC waits for the answer to a ping before it breaks a connection off; a packet that is
+# not acknowledged is waited for as long. `pullwork.channel` sets it.
+PING_TIMEOUT_MS: Final = 5_000
+
 
 class Sessions:
     """Keeps the book's sessions."""
@@ -34,6 +39,7 @@ class Sessions:
     def __init__(self, book: Book, dispatch: Dispatch) -> None:
         self._book = book
         self._dispatch = dispatch
+        self._excused_until_ms = 0
 
     def get(self, session_id: str) -> Session:
         """Returns a living session and takes note that it was heard.
@@ -201,12 +207,16 @@ class Sessions:
             return
         session.stream = 0
         silent_ms = book.now.mono_ms - session.last_seen_ms
-        clean = silent_ms <= 2 * policy.heartbeat_ms
-        self._doubt(
-            session,
-            "its stream broke" if clean else f"its stream broke after {silent_ms} ms of silence",
-            policy.grace_ms if clean else policy.silence_grace_ms,
-        )
+        # Whoever closes a connection was heard a moment ago, or a heartbeat ago. A connection
+        # that was given up, by either side, has had a ping or a packet unanswered for longer.
+        longest_ms = max(policy.heartbeat_ms, PING_TIMEOUT_MS)
+        why, grace_ms = "its stream broke", policy.grace_ms
+        if book.now.mono_ms < self._excused_until_ms:
+            # It was given up because nobody was there to answer.
+            why, grace_ms = f"{why} while the master was paused", policy.silence_grace_ms
+        elif silent_ms >= min(longest_ms, 2 * policy.heartbeat_ms):
+            why, grace_ms = f"{why} after {silent_ms} ms of silence", policy.silence_grace_ms
+        self._doubt(session, why, grace_ms)
 
     def _doubt(self, session: Session, why: str, grace_ms: int) -> None:
         until_ms = self._book.now.mono_ms + grace_ms
@@ -255,6 +265,7 @@ class Sessions:
         """Grants everybody new grace: the master itself was away, and heard nobody."""
         book, policy = self._book, self._book.policy
         now_ms = book.now.mono_ms
+        self._excused_until_ms = now_ms + policy.silence_grace_ms
         for session in book.sessions.values():
             session.last_seen_ms = now_ms
             if session.contact is Contact.SUSPECT:
