@@ -117,6 +117,8 @@ class ClusterMaster:
     async def perish(self) -> None:
         """Breaks all connections, then drops all that was not committed."""
         await self._server.abort()
+        # Both: on Python 3.11 a cancellation can be lost that comes together with a command.
+        self._engine.stop()
         self._writer.cancel()
         await asyncio.wait({self._writer})
         self._disk.close()

@@ -9,6 +9,11 @@ from __future__ import annotations
 import asyncio
 import datetime
 import time
+from collections.abc import Callable
+from contextvars import Context
+from typing import TypeVarTuple, Unpack
+
+Ts = TypeVarTuple("Ts")
 
 
 class Clock:
@@ -44,3 +49,21 @@ class ClockedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Returns the clock's time, after which all timers of this loop are due."""
         return self._of_cluster.mono_s()
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: Unpack[Ts],
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """Calls back on this loop; once it is closed, drops what comes late.
+
+        gRPC tells a loop of its calls' ends from whichever loop hears of them first. Would that
+        fail here, the other loop lost what it was to hear itself.
+        """
+        try:
+            return super().call_soon_threadsafe(callback, *args, context=context)
+        except RuntimeError:
+            if not self.is_closed():
+                raise
+            return asyncio.Handle(callback, args, self, context)

@@ -1,0 +1,3 @@
+"""Takes the fixture `pullwork_cluster`."""
+
+pytest_plugins = ["pullwork.testing.fixtures"]
