@@ -39,8 +39,8 @@ async def block_first(seconds: float) -> int:
     return current().attempt
 
 
-@task(type="job.sleep")
-async def sleep_for(seconds: float) -> float:
+@task(type="job.wait_for_time")
+async def wait_for_time(seconds: float) -> float:
     loop = asyncio.get_running_loop()
     began = loop.time()
     await asyncio.sleep(seconds)
@@ -75,4 +75,4 @@ def wait_for_file(path: str) -> int:
     return current().attempt
 
 
-COROUTINES = [add, hold_first, hold, block_first, sleep_for, fail_until, resume]
+COROUTINES = [add, hold_first, hold, block_first, wait_for_time, fail_until, resume]

@@ -77,9 +77,9 @@ async def test_ended_tasks_are_deleted_when_their_retention_is_over() -> None:
 
 
 async def test_sleeping_coroutines_sleep_by_the_clusters_time() -> None:
-    async with Cluster(tasks=[jobs.sleep_for]) as cluster:
+    async with Cluster(tasks=[jobs.wait_for_time]) as cluster:
         began = time.monotonic()
-        handle = await cluster.client.submit(jobs.sleep_for.with_args(500.0))
+        handle = await cluster.client.submit(jobs.wait_for_time.with_args(500.0))
         await cluster.started(handle)
         await cluster.advance(501)
         assert await handle.result(WAIT_S) >= 500
