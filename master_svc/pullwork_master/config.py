@@ -60,7 +60,9 @@ class MasterSettings(Section):
     payload_bytes_max: Size = Field(
         default=1024 * 1024,
         ge=1024,
-        le=3 * 1024 * 1024,
+        # A payload and a result of this size travel in one answer of GetTask, beside headers and
+        # a story, and gRPC takes 4 MiB.
+        le=3 * 1024 * 1024 // 2,
         description="The largest payload or result that is taken.",
     )
     queue_tasks_max: int = Field(

@@ -12,11 +12,14 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Final, Self, TypeVar, Unpack, overload
 
+import grpc.aio
+
 from pullwork.connection import Connection
 from pullwork.errors import InvalidFieldError, PullworkError
 from pullwork.handle import Handle
 from pullwork.ids import checked_task_id
 from pullwork.node_info import (
+    Change,
     MemberInfo,
     RegistryChange,
     WorkerInfo,
@@ -36,6 +39,8 @@ from pullwork.window import Ended, Window
 
 R = TypeVar("R")
 T = TypeVar("T")
+
+Event = registry_service_pb2.WatchRegistryResponse
 
 DEADLINE_S: Final = 30.0
 WINDOW: Final = 500
@@ -241,13 +246,9 @@ class Client:
         request = task_service_pb2.ListTasksRequest(
             filter=TaskFilter(queue, type, owner, states).to_proto(), page_size=PAGE
         )
-        while True:
-            page = await self._connection.call(self._connection.tasks.ListTasks, request)
+        async for page in self._connection.pages(self._connection.tasks.ListTasks, request):
             for task in page.tasks:
                 yield TaskInfo.from_proto(task)
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     def watch(
         self,
@@ -325,24 +326,36 @@ class Client:
     ) -> builtins.list[WorkerInfo]:
         """Returns the workers' sessions by name; what is given must match."""
         request = registry_service_pb2.ListWorkersRequest(
-            queue=queue, task_type=task_type, state=worker_state_number(state)
+            queue=queue, task_type=task_type, state=worker_state_number(state), page_size=PAGE
         )
-        answer = await self._connection.call(self._connection.registry.ListWorkers, request)
-        return [WorkerInfo.from_proto(worker) for worker in answer.workers]
+        pages = self._connection.pages(self._connection.registry.ListWorkers, request)
+        return [WorkerInfo.from_proto(worker) async for page in pages for worker in page.workers]
 
     async def members(self) -> builtins.list[MemberInfo]:
         """Returns the nodes of the cluster: masters first, then workers by name."""
-        request = registry_service_pb2.ListMembersRequest()
-        answer = await self._connection.call(self._connection.registry.ListMembers, request)
-        return [MemberInfo.from_proto(member) for member in answer.members]
+        request = registry_service_pb2.ListMembersRequest(page_size=PAGE)
+        pages = self._connection.pages(self._connection.registry.ListMembers, request)
+        return [MemberInfo.from_proto(member) async for page in pages for member in page.members]
 
     async def watch_registry(self) -> AsyncGenerator[RegistryChange]:
         """Yields a snapshot of the members, then each change; after a break a snapshot again."""
-        request = registry_service_pb2.WatchRegistryRequest()
-        async for event in self._connection.resumed(
-            lambda: self._connection.registry.WatchRegistry(request), endless=True
-        ):
-            yield RegistryChange.from_proto(event)
+        parts: builtins.list[MemberInfo] = []
+
+        def open_stream() -> grpc.aio.UnaryStreamCall[Any, Event]:
+            parts.clear()  # of a snapshot that broke off
+            return self._connection.registry.WatchRegistry(
+                registry_service_pb2.WatchRegistryRequest()
+            )
+
+        async for event in self._connection.resumed(open_stream, endless=True):
+            change = RegistryChange.from_proto(event)
+            if change.change is Change.SNAPSHOT:
+                parts += change.members
+                if event.snapshot.more:
+                    continue
+                change = RegistryChange(Change.SNAPSHOT, tuple(parts))
+                parts.clear()
+            yield change
 
     async def drain(self, worker: str) -> WorkerInfo:
         """Asks a worker, by session id or unique name, to finish and leave."""

@@ -41,6 +41,25 @@ class UnaryCall(Protocol[Request_contra, Answer]):
     ) -> grpc.aio.UnaryUnaryCall[Any, Answer]: ...
 
 
+class PagedRequest(Protocol):
+    """A request for one page of a list."""
+
+    page_token: str
+
+
+class Page(Protocol):
+    """One page of a list; the next one's token is empty if it is the last."""
+
+    @property
+    def next_page_token(self) -> str:
+        """Where the list goes on."""
+        ...
+
+
+PagedRequestT = TypeVar("PagedRequestT", bound=PagedRequest)
+PageT = TypeVar("PageT", bound=Page)
+
+
 class Backoff:
     """The waits between tries: growing, each a random share of its bound."""
 
@@ -132,6 +151,17 @@ class Connection:
                     await asyncio.sleep(wait_s)
                     continue
             raise self._explained(failure)
+
+    async def pages(
+        self, method: UnaryCall[PagedRequestT, PageT], request: PagedRequestT
+    ) -> AsyncGenerator[PageT]:
+        """Yields the pages of a list to its end; turns the pages of `request` itself."""
+        while True:
+            page = await self.call(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     async def call_once(
         self, method: UnaryCall[Request_contra, Answer], request: Request_contra

@@ -16,6 +16,8 @@ class Cable:
         self._writers: set[asyncio.StreamWriter] = set()
         self._carriers: set[asyncio.Task[object] | None] = set()
         self._port = 0
+        self._bytes_left: int | None = None
+        self.broken = False
 
     @property
     def address(self) -> str:
@@ -26,6 +28,10 @@ class Cable:
         """Takes connections, the first time and again at the same address."""
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
+
+    def break_once_after(self, size: int) -> None:
+        """Has the connection break that brings the last of so many bytes from the master."""
+        self._bytes_left = size
 
     async def cut(self) -> None:
         """Breaks every connection and refuses new ones."""
@@ -44,12 +50,23 @@ class Cable:
             far, forth = await asyncio.open_connection(*self._far)
             self._writers |= {back, forth}
             try:
-                await asyncio.gather(_copy(near, forth), _copy(far, back))
+                await asyncio.gather(_copy(near, forth), self._bring(far, back))
             finally:
                 for writer in (back, forth):
                     self._writers.discard(writer)
                     writer.transport.abort()
         self._carriers.discard(carrier)
+
+    async def _bring(self, far: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        while data := await far.read(65536):
+            if self._bytes_left is not None:
+                self._bytes_left -= len(data)
+                if self._bytes_left <= 0:
+                    self._bytes_left, self.broken = None, True
+                    raise ConnectionResetError("the cable broke")
+            back.write(data)
+            await back.drain()
+        back.close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

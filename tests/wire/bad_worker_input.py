@@ -152,6 +152,28 @@ OPERATORS = [
     Row("ListWorkers", lambda _: r.ListWorkersRequest(queue="a b"), "queue"),
     Row("ListWorkers", lambda _: r.ListWorkersRequest(task_type="a b"), "task_type"),
     Row("ListWorkers", lambda _: r.ListWorkersRequest(state=99), "state", says="99"),
+    Row("ListWorkers", lambda _: r.ListWorkersRequest(page_size=-1), "page_size"),
+    Row("ListWorkers", lambda _: r.ListWorkersRequest(page_size=1_001), "page_size", says="1000"),
+    Row(
+        "ListWorkers", lambda _: r.ListWorkersRequest(page_token="?"), "page_token", says="no page"
+    ),
+    Row(
+        "ListWorkers",
+        lambda w: r.ListWorkersRequest(page_token=w.page_token),
+        "page_token",
+        says="another query",
+    ),
+    Row("ListMembers", lambda _: r.ListMembersRequest(page_size=-1), "page_size"),
+    Row("ListMembers", lambda _: r.ListMembersRequest(page_size=1_001), "page_size", says="1000"),
+    Row(
+        "ListMembers", lambda _: r.ListMembersRequest(page_token="?"), "page_token", says="no page"
+    ),
+    Row(
+        "ListMembers",
+        lambda w: r.ListMembersRequest(page_token=w.page_token),
+        "page_token",
+        says="another query",
+    ),
     Row("DrainWorker", lambda _: r.DrainWorkerRequest(), "worker", says="required"),
     Row("DrainWorker", lambda _: r.DrainWorkerRequest(worker="x"), "", "WORKER_NOT_FOUND"),
     Row("DrainWorker", lambda _: r.DrainWorkerRequest(worker="x" * 129), "worker"),

@@ -114,7 +114,7 @@ async def test_a_name_that_two_workers_have_is_refused_with_their_sessions(
 
 
 def test_the_table_tries_every_method_that_can_refuse_a_field() -> None:
-    cannot = {"ListQueues", "ListMembers", "WatchRegistry"}
+    cannot = {"ListQueues", "WatchRegistry"}
     methods = {
         method.name
         for file in (

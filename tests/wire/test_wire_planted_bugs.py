@@ -7,11 +7,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import grpc.aio
 import pytest
 import test_wire_errors
 import test_wire_hygiene
 import test_wire_lists
 import test_wire_registry
+import test_wire_registry_pages
 import test_wire_run
 import test_wire_task_incoming
 import test_wire_tickets
@@ -27,9 +29,11 @@ from pullwork.v1.task_service_pb2 import GetTaskRequest
 from pullwork_master.core.commands import StreamBroke, Unpark
 from pullwork_master.core.dispatch import Dispatch
 from pullwork_master.core.effects import Effects, MemberChange
+from pullwork_master.core.model import Session
 from pullwork_master.engine import Engine
 from pullwork_master.storage.memory import MemoryReader
-from pullwork_master.wire import convert, refusals, registry_service, task_service, watch, watchers
+from pullwork_master.wire import convert, pages, refusals, registry_service, watch, watchers
+from pullwork_master.wire.registry_service import Registry
 from pullwork_master.wire.streams import Mailbox, Streams
 
 Patch = pytest.MonkeyPatch
@@ -143,7 +147,34 @@ def request_id_not_heeded(patch: Patch) -> None:
 
 def page_token_of_any_query(patch: Patch) -> None:
     """Page tokens do not know their query."""
-    patch.setattr(task_service, "_mark", lambda chosen: 0)
+    patch.setattr(pages, "_mark", lambda call, query: 0)
+
+
+def page_begins_with_the_last_one(patch: Patch) -> None:
+    """The worker at a token's place is told again."""
+    sessions = registry_service.Registry.sessions
+
+    def again(self: Registry, after: tuple[str, str] = ("", "")) -> list[Session]:
+        return [each for each in sessions(self) if (each.name, each.id) >= after]
+
+    patch.setattr(registry_service.Registry, "sessions", again)
+
+
+def bytes_not_counted(patch: Patch) -> None:
+    """Pages and parts have no bound but the number asked for."""
+    patch.setattr(pages, "parts", lambda entries: iter([list(entries)]))
+
+
+def parts_do_not_say_that_more_comes(patch: Patch) -> None:
+    """Each part of a snapshot looks like a whole one."""
+    snapshot = registry_service.Registry._snapshot
+
+    def silent(self: Registry) -> Any:
+        for part in snapshot(self):
+            part.more = False
+            yield part
+
+    patch.setattr(registry_service.Registry, "_snapshot", silent)
 
 
 def progress_not_shown(patch: Patch) -> None:
@@ -171,6 +202,23 @@ def reader_never_behind(patch: Patch) -> None:
 def _resumed(master: WiredMaster, patch: Patch) -> Awaitable[None]:
     law = test_wire_watch_resume.test_two_thousand_ends_are_told_once_each_over_streams_that_break
     return law(master, {"owner": "me"}, 7, patch)
+
+
+def _turned(master: WiredMaster, patch: Patch) -> Awaitable[None]:
+    law = test_wire_registry_pages.test_pages_of_every_size_tell_each_node_once_and_in_order
+    return law(master, 3)
+
+
+def of_bounded_messages(law: Callable[[WiredMaster], Awaitable[None]]) -> Law:
+    """Makes a law of a test that gRPC itself breaks off when a message is too large."""
+
+    async def judged(master: WiredMaster, patch: Patch) -> None:
+        try:
+            await law(master)
+        except grpc.aio.AioRpcError as error:
+            raise AssertionError("gRPC refused it") from error
+
+    return judged
 
 
 def _parked(master: WiredMaster, patch: Patch) -> Awaitable[None]:
@@ -253,6 +301,27 @@ PLANTED: list[tuple[Callable[[Patch], None], Law]] = [
         alone(test_wire_tickets.test_a_repeated_request_gets_the_same_tickets),
     ),
     (page_token_of_any_query, alone(test_wire_lists.test_a_token_is_of_its_own_query_only)),
+    (
+        page_token_of_any_query,
+        alone(test_wire_registry_pages.test_a_token_of_nodes_is_of_its_own_query_only),
+    ),
+    (page_begins_with_the_last_one, _turned),
+    (
+        bytes_not_counted,
+        of_bounded_messages(
+            test_wire_registry_pages.test_pages_of_a_large_fleet_stay_below_the_largest_message
+        ),
+    ),
+    (
+        bytes_not_counted,
+        of_bounded_messages(
+            test_wire_registry_pages.test_a_large_fleets_snapshot_comes_in_parts_whole_and_in_order
+        ),
+    ),
+    (
+        parts_do_not_say_that_more_comes,
+        patching(test_wire_registry_pages.test_what_changes_within_a_snapshot_is_told_behind_it),
+    ),
     (
         progress_not_shown,
         alone(test_wire_lists.test_lists_leave_out_payload_and_result_and_show_progress),

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from wired_master import (
     WiredMaster,
     failed,
@@ -25,8 +26,13 @@ from pullwork.errors import (
 )
 from pullwork.v1 import queue_service_pb2, registry_service_pb2, task_pb2
 from pullwork.v1 import task_service_pb2 as pb
+from pullwork_master.config import MasterSettings
+from pullwork_master.core import limits
+from pullwork_master.storage.base import Storage
 from pullwork_master.storage.memory import MemoryStorage
 
+# What the settings let be the largest payload, and no more.
+PAYLOAD_BYTES_MAX = 3 * 1024 * 1024 // 2
 ID = "0198c0de-0000-7000-8000-00000000abcd"
 QUEUED, RUNNING = task_pb2.TASK_STATE_QUEUED, task_pb2.TASK_STATE_RUNNING
 SUCCEEDED, FAILED = task_pb2.TASK_STATE_SUCCEEDED, task_pb2.TASK_STATE_FAILED
@@ -305,3 +311,29 @@ async def test_explain_names_a_quarantined_task(master: WiredMaster) -> None:
     (ticket,) = await worker.request()
     await worker.report(failed(ticket, kind=task_pb2.FAILURE_KIND_WORKER_LOST))
     assert await _why(master, task_id) == "QUARANTINED"
+
+
+async def test_the_largest_payload_result_and_story_fit_one_answer(storage: Storage) -> None:
+    settings = {"payload_bytes_max": PAYLOAD_BYTES_MAX}
+    assert MasterSettings(**settings).policy().payload_bytes_max == PAYLOAD_BYTES_MAX
+    with pytest.raises(ValidationError):
+        MasterSettings(payload_bytes_max=PAYLOAD_BYTES_MAX + 1)
+    large = b"x" * PAYLOAD_BYTES_MAX
+    async with serving(storage, **settings) as master:
+        worker = await master.worker()
+        (task_id,) = await master.submit(
+            payload=large,
+            headers={"h": "x" * (limits.HEADERS_BYTES_MAX - 1)},
+            retry={"max_attempts": limits.ATTEMPTS_KEPT + 1, "max_backoff": {"seconds": 1}},
+        )
+        for _ in range(limits.ATTEMPTS_KEPT):
+            (ticket,) = await worker.request()
+            message = "🐂" * limits.FAILURE_MESSAGE_CHARS_MAX
+            details = "🐂" * limits.FAILURE_DETAILS_CHARS_MAX
+            await worker.report(failed(ticket, message=message, details=details))
+            await master.advance(1_000)
+        (ticket,) = await worker.request()
+        await worker.report(succeeded(ticket, large))
+        task = await master.get(task_id)
+        assert (task.spec.payload, task.result.data) == (large, large)
+        assert len(task.attempts) == limits.ATTEMPTS_KEPT

@@ -20,6 +20,7 @@ PAGE_SIZE_DEFAULT: Final = 100
 PAGE_BYTES_MAX: Final = 3 * 1024 * 1024  # failures may be long; leaves room under gRPC's 4 MiB
 WORKER_QUEUES_MAX: Final = 64
 WORKER_TYPES_MAX: Final = 1_024
+TYPES_SHOWN_MAX: Final = 10_000  # on a master's entry: 1.3 MB of names, which fit one page
 WORKER_LINES_MAX: Final = 4_096  # queues × types: each is an entry of an index
 WORKER_SLOTS_MAX: Final = 10_000
 WORKER_LABELS_MAX: Final = 64

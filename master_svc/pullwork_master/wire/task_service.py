@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import zlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -20,7 +17,7 @@ from pullwork_master.core.model import State
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.engine import Engine
 from pullwork_master.views import Views
-from pullwork_master.wire import convert, fields, specs
+from pullwork_master.wire import convert, fields, pages, specs
 from pullwork_master.wire.watch import watch
 from pullwork_master.wire.watchers import Watcher, Watchers
 
@@ -99,21 +96,16 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     ) -> pb.ListTasksResponse:
         """Shows a page of tasks, newest first."""
         chosen = _filter(request.filter, "filter")
-        size = fields.number(request.page_size, "page_size", 0, limits.PAGE_SIZE_MAX)
-        size = size or limits.PAGE_SIZE_DEFAULT
-        before_seq = _read_page_token(request.page_token, chosen)
+        size = pages.size(request.page_size)
+        before_seq = _seq(pages.place(request.page_token, "ListTasks", chosen))
         found = await self._disk.list(chosen, before_seq, size + 1)
         book = self._engine.core.book
-        shown: list[task_pb2.Task] = []
-        room = limits.PAGE_BYTES_MAX
-        for kept in found[:size]:
-            task = convert.with_progress(convert.task(kept, result=False), book)
-            room -= task.ByteSize()
-            if room < 0 and shown:
-                break
-            shown.append(task)
-        more = len(found) > len(shown)
-        token = _page_token(found[len(shown) - 1].seq, chosen) if more else ""
+        shown = pages.fit(
+            convert.with_progress(convert.task(kept, result=False), book) for kept in found[:size]
+        )
+        token = ""
+        if len(found) > len(shown):
+            token = pages.token(str(found[len(shown) - 1].seq), "ListTasks", chosen)
         return pb.ListTasksResponse(tasks=shown, next_page_token=token)
 
     async def WatchTasks(
@@ -223,23 +215,10 @@ def _filter(
     )
 
 
-def _mark(chosen: Filter) -> int:
-    """Returns a mark of a query, so that its page tokens are not taken for another's."""
-    return zlib.crc32(repr(chosen).encode())
-
-
-def _page_token(before_seq: int, chosen: Filter) -> str:
-    return base64.urlsafe_b64encode(f"{before_seq}.{_mark(chosen)}".encode()).decode()
-
-
-def _read_page_token(token: str, chosen: Filter) -> int:
-    if not token:
+def _seq(place: str) -> int:
+    """Returns the key that a page ends before; 0: it begins with the newest."""
+    if not place:
         return 0
-    try:
-        before_seq, mark = base64.urlsafe_b64decode(token).decode("ascii").split(".")
-        known = int(before_seq), int(mark)
-    except (ValueError, binascii.Error):
-        fields.refuse("page_token", "is no page token of ListTasks; start without one")
-    if known[1] != _mark(chosen) or not 0 < known[0] < SEQ_END:
-        fields.refuse("page_token", "is of another query; keep the filter, or start without one")
-    return known[0]
+    if not (place.isascii() and place.isdecimal() and 0 < int(place[:20]) < SEQ_END):
+        pages.stranger("ListTasks")
+    return int(place)

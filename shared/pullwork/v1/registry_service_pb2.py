@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from pullwork.v1 import worker_pb2 as pullwork_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"pullwork/v1/registry_service.proto\x12\x0bpullwork.v1\x1a\x18pullwork/v1/worker.proto\"\x14\n\x12ListMembersRequest\";\n\x13ListMembersResponse\x12$\n\x07members\x18\x01 \x03(\x0b\x32\x13.pullwork.v1.Member\"_\n\x12ListWorkersRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.pullwork.v1.WorkerState\";\n\x13ListWorkersResponse\x12$\n\x07workers\x18\x01 \x03(\x0b\x32\x13.pullwork.v1.Worker\"\x16\n\x14WatchRegistryRequest\"\xdf\x01\n\x15WatchRegistryResponse\x12?\n\x08snapshot\x18\x01 \x01(\x0b\x32+.pullwork.v1.WatchRegistryResponse.SnapshotH\x00\x12%\n\x06joined\x18\x02 \x01(\x0b\x32\x13.pullwork.v1.MemberH\x00\x12#\n\x04left\x18\x03 \x01(\x0b\x32\x13.pullwork.v1.MemberH\x00\x1a\x30\n\x08Snapshot\x12$\n\x07members\x18\x01 \x03(\x0b\x32\x13.pullwork.v1.MemberB\x07\n\x05\x65vent\"$\n\x12\x44rainWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\":\n\x13\x44rainWorkerResponse\x12#\n\x06worker\x18\x01 \x01(\x0b\x32\x13.pullwork.v1.Worker\"$\n\x12\x45victWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\"\'\n\x13\x45victWorkerResponse\x12\x10\n\x08requeued\x18\x01 \x01(\x05\x32\xb3\x03\n\x0fRegistryService\x12P\n\x0bListMembers\x12\x1f.pullwork.v1.ListMembersRequest\x1a .pullwork.v1.ListMembersResponse\x12P\n\x0bListWorkers\x12\x1f.pullwork.v1.ListWorkersRequest\x1a .pullwork.v1.ListWorkersResponse\x12X\n\rWatchRegistry\x12!.pullwork.v1.WatchRegistryRequest\x1a\".pullwork.v1.WatchRegistryResponse0\x01\x12P\n\x0b\x44rainWorker\x12\x1f.pullwork.v1.DrainWorkerRequest\x1a .pullwork.v1.DrainWorkerResponse\x12P\n\x0b\x45victWorker\x12\x1f.pullwork.v1.EvictWorkerRequest\x1a .pullwork.v1.EvictWorkerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"pullwork/v1/registry_service.proto\x12\x0bpullwork.v1\x1a\x18pullwork/v1/worker.proto\";\n\x12ListMembersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListMembersResponse\x12$\n\x07members\x18\x01 \x03(\x0b\x32\x13.pullwork.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x86\x01\n\x12ListWorkersRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.pullwork.v1.WorkerState\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"T\n\x13ListWorkersResponse\x12$\n\x07workers\x18\x01 \x03(\x0b\x32\x13.pullwork.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x16\n\x14WatchRegistryRequest\"\xed\x01\n\x15WatchRegistryResponse\x12?\n\x08snapshot\x18\x01 \x01(\x0b\x32+.pullwork.v1.WatchRegistryResponse.SnapshotH\x00\x12%\n\x06joined\x18\x02 \x01(\x0b\x32\x13.pullwork.v1.MemberH\x00\x12#\n\x04left\x18\x03 \x01(\x0b\x32\x13.pullwork.v1.MemberH\x00\x1a>\n\x08Snapshot\x12$\n\x07members\x18\x01 \x03(\x0b\x32\x13.pullwork.v1.Member\x12\x0c\n\x04more\x18\x02 \x01(\x08\x42\x07\n\x05\x65vent\"$\n\x12\x44rainWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\":\n\x13\x44rainWorkerResponse\x12#\n\x06worker\x18\x01 \x01(\x0b\x32\x13.pullwork.v1.Worker\"$\n\x12\x45victWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\"\'\n\x13\x45victWorkerResponse\x12\x10\n\x08requeued\x18\x01 \x01(\x05\x32\xb3\x03\n\x0fRegistryService\x12P\n\x0bListMembers\x12\x1f.pullwork.v1.ListMembersRequest\x1a .pullwork.v1.ListMembersResponse\x12P\n\x0bListWorkers\x12\x1f.pullwork.v1.ListWorkersRequest\x1a .pullwork.v1.ListWorkersResponse\x12X\n\rWatchRegistry\x12!.pullwork.v1.WatchRegistryRequest\x1a\".pullwork.v1.WatchRegistryResponse0\x01\x12P\n\x0b\x44rainWorker\x12\x1f.pullwork.v1.DrainWorkerRequest\x1a .pullwork.v1.DrainWorkerResponse\x12P\n\x0b\x45victWorker\x12\x1f.pullwork.v1.EvictWorkerRequest\x1a .pullwork.v1.EvictWorkerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,27 +33,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pullwork.v1.registry_servic
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTMEMBERSREQUEST']._serialized_start=77
-  _globals['_LISTMEMBERSREQUEST']._serialized_end=97
-  _globals['_LISTMEMBERSRESPONSE']._serialized_start=99
-  _globals['_LISTMEMBERSRESPONSE']._serialized_end=158
-  _globals['_LISTWORKERSREQUEST']._serialized_start=160
-  _globals['_LISTWORKERSREQUEST']._serialized_end=255
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=257
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=316
-  _globals['_WATCHREGISTRYREQUEST']._serialized_start=318
-  _globals['_WATCHREGISTRYREQUEST']._serialized_end=340
-  _globals['_WATCHREGISTRYRESPONSE']._serialized_start=343
-  _globals['_WATCHREGISTRYRESPONSE']._serialized_end=566
-  _globals['_WATCHREGISTRYRESPONSE_SNAPSHOT']._serialized_start=509
-  _globals['_WATCHREGISTRYRESPONSE_SNAPSHOT']._serialized_end=557
-  _globals['_DRAINWORKERREQUEST']._serialized_start=568
-  _globals['_DRAINWORKERREQUEST']._serialized_end=604
-  _globals['_DRAINWORKERRESPONSE']._serialized_start=606
-  _globals['_DRAINWORKERRESPONSE']._serialized_end=664
-  _globals['_EVICTWORKERREQUEST']._serialized_start=666
-  _globals['_EVICTWORKERREQUEST']._serialized_end=702
-  _globals['_EVICTWORKERRESPONSE']._serialized_start=704
-  _globals['_EVICTWORKERRESPONSE']._serialized_end=743
-  _globals['_REGISTRYSERVICE']._serialized_start=746
-  _globals['_REGISTRYSERVICE']._serialized_end=1181
+  _globals['_LISTMEMBERSREQUEST']._serialized_end=136
+  _globals['_LISTMEMBERSRESPONSE']._serialized_start=138
+  _globals['_LISTMEMBERSRESPONSE']._serialized_end=222
+  _globals['_LISTWORKERSREQUEST']._serialized_start=225
+  _globals['_LISTWORKERSREQUEST']._serialized_end=359
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=361
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=445
+  _globals['_WATCHREGISTRYREQUEST']._serialized_start=447
+  _globals['_WATCHREGISTRYREQUEST']._serialized_end=469
+  _globals['_WATCHREGISTRYRESPONSE']._serialized_start=472
+  _globals['_WATCHREGISTRYRESPONSE']._serialized_end=709
+  _globals['_WATCHREGISTRYRESPONSE_SNAPSHOT']._serialized_start=638
+  _globals['_WATCHREGISTRYRESPONSE_SNAPSHOT']._serialized_end=700
+  _globals['_DRAINWORKERREQUEST']._serialized_start=711
+  _globals['_DRAINWORKERREQUEST']._serialized_end=747
+  _globals['_DRAINWORKERRESPONSE']._serialized_start=749
+  _globals['_DRAINWORKERRESPONSE']._serialized_end=807
+  _globals['_EVICTWORKERREQUEST']._serialized_start=809
+  _globals['_EVICTWORKERREQUEST']._serialized_end=845
+  _globals['_EVICTWORKERRESPONSE']._serialized_start=847
+  _globals['_EVICTWORKERRESPONSE']._serialized_end=886
+  _globals['_REGISTRYSERVICE']._serialized_start=889
+  _globals['_REGISTRYSERVICE']._serialized_end=1324
 # @@protoc_insertion_point(module_scope)

@@ -25,12 +25,21 @@ class ListMembersRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many, up to 1000. 0: 100."""
+    page_token: _builtins.str
+    """From the answer before. Empty: the first page."""
     def __init__(
         self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -38,11 +47,18 @@ Global___ListMembersRequest: _TypeAlias = ListMembersRequest  # noqa: Y015
 
 @_typing.final
 class ListMembersResponse(_message.Message):
-    """ListMembersResponse is all members."""
+    """ListMembersResponse is a page. Who is a member from the first page to the last is on exactly
+    one of them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MEMBERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: there is none. A page may hold fewer than asked for and still
+    have a next.
+    """
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[_worker_pb2.Member]:
         """Masters first, then workers by name."""
@@ -51,10 +67,11 @@ class ListMembersResponse(_message.Message):
         self,
         *,
         members: _abc.Iterable[_worker_pb2.Member] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -69,22 +86,32 @@ class ListWorkersRequest(_message.Message):
     QUEUE_FIELD_NUMBER: _builtins.int
     TASK_TYPE_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
     """Serves this queue."""
     task_type: _builtins.str
     """Knows this type."""
     state: _worker_pb2.WorkerState.ValueType
     """In this state."""
+    page_size: _builtins.int
+    """At most this many, up to 1000. 0: 100."""
+    page_token: _builtins.str
+    """From the answer before, with the same `queue`, `task_type` and `state`. Empty: the first
+    page.
+    """
     def __init__(
         self,
         *,
         queue: _builtins.str = ...,
         task_type: _builtins.str = ...,
         state: _worker_pb2.WorkerState.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue", "state", b"state", "task_type", b"task_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "queue", b"queue", "state", b"state", "task_type", b"task_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -92,11 +119,18 @@ Global___ListWorkersRequest: _TypeAlias = ListWorkersRequest  # noqa: Y015
 
 @_typing.final
 class ListWorkersResponse(_message.Message):
-    """ListWorkersResponse is the workers."""
+    """ListWorkersResponse is a page. A session that matches from the first page to the last is on
+    exactly one of them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WORKERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: there is none. A page may hold fewer than asked for and still
+    have a next.
+    """
     @_builtins.property
     def workers(self) -> _containers.RepeatedCompositeFieldContainer[_worker_pb2.Worker]:
         """By name, then by session."""
@@ -105,10 +139,11 @@ class ListWorkersResponse(_message.Message):
         self,
         *,
         workers: _abc.Iterable[_worker_pb2.Worker] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -144,6 +179,9 @@ class WatchRegistryResponse(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         MEMBERS_FIELD_NUMBER: _builtins.int
+        MORE_FIELD_NUMBER: _builtins.int
+        more: _builtins.bool
+        """True: the snapshot goes on in the next message."""
         @_builtins.property
         def members(self) -> _containers.RepeatedCompositeFieldContainer[_worker_pb2.Member]:
             """Masters first, then workers by name."""
@@ -152,10 +190,11 @@ class WatchRegistryResponse(_message.Message):
             self,
             *,
             members: _abc.Iterable[_worker_pb2.Member] | None = ...,
+            more: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members", "more", b"more"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -164,7 +203,9 @@ class WatchRegistryResponse(_message.Message):
     LEFT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def snapshot(self) -> Global___WatchRegistryResponse.Snapshot:
-        """Everything, as it is now: forget what was told before."""
+        """Everything, as it is now: forget what was told before. A part of it, if `more` is true or
+        was in the message before.
+        """
 
     @_builtins.property
     def joined(self) -> _worker_pb2.Member:

@@ -74,7 +74,8 @@ class RegistryServiceServicer:
 
     def ListMembers(self, request, context):
         """ListMembers returns masters and workers.
-        Safe to repeat. Errors: none of its own.
+        Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT), also for a page token that is
+        not of this query.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -82,15 +83,16 @@ class RegistryServiceServicer:
 
     def ListWorkers(self, request, context):
         """ListWorkers returns the sessions that the master knows, by name.
-        Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT).
+        Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT), also for a page token that is
+        not of this query.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchRegistry(self, request, context):
-        """WatchRegistry streams the members: first a snapshot, then each change. A reader that
-        falls behind gets a snapshot again.
+        """WatchRegistry streams the members: first a snapshot, in as many messages as it needs, then
+        each change. A reader that falls behind gets a snapshot again.
         Safe to repeat. Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -39,15 +39,17 @@ class RegistryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> RegistryServiceAsyncStub: ...
     ListMembers: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListMembersRequest, _registry_service_pb2.ListMembersResponse]
     """ListMembers returns masters and workers.
-    Safe to repeat. Errors: none of its own.
+    Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT), also for a page token that is
+    not of this query.
     """
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListWorkersRequest, _registry_service_pb2.ListWorkersResponse]
     """ListWorkers returns the sessions that the master knows, by name.
-    Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT).
+    Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT), also for a page token that is
+    not of this query.
     """
     WatchRegistry: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.WatchRegistryRequest, _registry_service_pb2.WatchRegistryResponse]
-    """WatchRegistry streams the members: first a snapshot, then each change. A reader that
-    falls behind gets a snapshot again.
+    """WatchRegistry streams the members: first a snapshot, in as many messages as it needs, then
+    each change. A reader that falls behind gets a snapshot again.
     Safe to repeat. Errors: none of its own.
     """
     DrainWorker: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DrainWorkerRequest, _registry_service_pb2.DrainWorkerResponse]
@@ -73,15 +75,17 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListMembers: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListMembersRequest, _registry_service_pb2.ListMembersResponse]  # type: ignore[assignment]
     """ListMembers returns masters and workers.
-    Safe to repeat. Errors: none of its own.
+    Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT), also for a page token that is
+    not of this query.
     """
     ListWorkers: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListWorkersRequest, _registry_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
     """ListWorkers returns the sessions that the master knows, by name.
-    Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT).
+    Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT), also for a page token that is
+    not of this query.
     """
     WatchRegistry: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchRegistryRequest, _registry_service_pb2.WatchRegistryResponse]  # type: ignore[assignment]
-    """WatchRegistry streams the members: first a snapshot, then each change. A reader that
-    falls behind gets a snapshot again.
+    """WatchRegistry streams the members: first a snapshot, in as many messages as it needs, then
+    each change. A reader that falls behind gets a snapshot again.
     Safe to repeat. Errors: none of its own.
     """
     DrainWorker: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DrainWorkerRequest, _registry_service_pb2.DrainWorkerResponse]  # type: ignore[assignment]
@@ -110,7 +114,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListMembersResponse, _abc.Awaitable[_registry_service_pb2.ListMembersResponse]]:
         """ListMembers returns masters and workers.
-        Safe to repeat. Errors: none of its own.
+        Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT), also for a page token that is
+        not of this query.
         """
 
     @_abc_1.abstractmethod
@@ -120,7 +125,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListWorkersResponse, _abc.Awaitable[_registry_service_pb2.ListWorkersResponse]]:
         """ListWorkers returns the sessions that the master knows, by name.
-        Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT).
+        Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT), also for a page token that is
+        not of this query.
         """
 
     @_abc_1.abstractmethod
@@ -129,8 +135,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.WatchRegistryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.WatchRegistryResponse], _abc.AsyncIterator[_registry_service_pb2.WatchRegistryResponse]]:
-        """WatchRegistry streams the members: first a snapshot, then each change. A reader that
-        falls behind gets a snapshot again.
+        """WatchRegistry streams the members: first a snapshot, in as many messages as it needs, then
+        each change. A reader that falls behind gets a snapshot again.
         Safe to repeat. Errors: none of its own.
         """
 

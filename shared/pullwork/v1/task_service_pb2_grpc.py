@@ -101,7 +101,8 @@ class TaskServiceServicer:
     def RunTask(self, request, context):
         """RunTask submits one task and waits for its end.
         Safe to repeat if the task has a `task_id`: the call attaches to the task that is there.
-        Errors: those of SubmitTasks; DEADLINE_EXCEEDED by the caller's own deadline, while the
+        Errors: those of SubmitTasks; TASK_NOT_FOUND (NOT_FOUND) for attaching to a task that
+        retention deleted meanwhile; DEADLINE_EXCEEDED by the caller's own deadline, while the
         task goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -47,7 +47,8 @@ class TaskServiceStub:
     RunTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.RunTaskRequest, _task_service_pb2.RunTaskResponse]
     """RunTask submits one task and waits for its end.
     Safe to repeat if the task has a `task_id`: the call attaches to the task that is there.
-    Errors: those of SubmitTasks; DEADLINE_EXCEEDED by the caller's own deadline, while the
+    Errors: those of SubmitTasks; TASK_NOT_FOUND (NOT_FOUND) for attaching to a task that
+    retention deleted meanwhile; DEADLINE_EXCEEDED by the caller's own deadline, while the
     task goes on.
     """
     GetTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_service_pb2.GetTaskResponse]
@@ -105,7 +106,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     RunTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.RunTaskRequest, _task_service_pb2.RunTaskResponse]  # type: ignore[assignment]
     """RunTask submits one task and waits for its end.
     Safe to repeat if the task has a `task_id`: the call attaches to the task that is there.
-    Errors: those of SubmitTasks; DEADLINE_EXCEEDED by the caller's own deadline, while the
+    Errors: those of SubmitTasks; TASK_NOT_FOUND (NOT_FOUND) for attaching to a task that
+    retention deleted meanwhile; DEADLINE_EXCEEDED by the caller's own deadline, while the
     task goes on.
     """
     GetTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_service_pb2.GetTaskResponse]  # type: ignore[assignment]
@@ -172,7 +174,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_task_service_pb2.RunTaskResponse, _abc.Awaitable[_task_service_pb2.RunTaskResponse]]:
         """RunTask submits one task and waits for its end.
         Safe to repeat if the task has a `task_id`: the call attaches to the task that is there.
-        Errors: those of SubmitTasks; DEADLINE_EXCEEDED by the caller's own deadline, while the
+        Errors: those of SubmitTasks; TASK_NOT_FOUND (NOT_FOUND) for attaching to a task that
+        retention deleted meanwhile; DEADLINE_EXCEEDED by the caller's own deadline, while the
         task goes on.
         """
 

@@ -393,7 +393,9 @@ class Member(_message.Message):
     """The version of its program."""
     @_builtins.property
     def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The task types it can do; for a master, all that its workers can do."""
+        """The task types it can do; for a master, all that its workers can do, by name, 10000 of
+        them at most.
+        """
 
     @_builtins.property
     def joined_at(self) -> _timestamp_pb2.Timestamp:
