@@ -94,7 +94,7 @@ def _accepted_twice(seen: Seen) -> Iterable[str]:
             yield f"{task_id}: accepted twice: {told}"
         kept = seen.kept.get(task_id)
         for end in ends:
-            if kept is not None and kept.revision != end.revision:
+            if kept is not None and kept.state in ENDED and kept.revision != end.revision:
                 yield (
                     f"{task_id}: accepted twice: told at revision {end.revision}, "
                     f"kept at {kept.revision}"

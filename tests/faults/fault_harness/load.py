@@ -87,13 +87,21 @@ class Load:
         self._stop = True
         await self._running[1]
         with contextlib.suppress(AssertionError):  # the checker says which are missing
-            await until(lambda: self._acknowledged <= self._told.keys(), "all end", PATIENCE_S)
+            await until(
+                lambda: self._healthy() and self._acknowledged <= self._told.keys(),
+                "all end",
+                PATIENCE_S,
+            )
 
     async def close(self) -> None:
         """Ends what still runs."""
         for running in self._running:
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _deaf(self) -> bool:
+        """Says whether the watch broke off: no end will be told any more."""
+        return self._running[0].done()
 
     def _healthy(self) -> bool:
         for running in self._running:
@@ -116,7 +124,7 @@ class Load:
             self.submitted += count
 
     def _has_room(self) -> bool:
-        return self._stop or len(self._acknowledged) - self.ended < self._in_flight
+        return self._stop or self._deaf() or len(self._acknowledged) - self.ended < self._in_flight
 
     async def _one(self, number: int, task_id: str) -> str | None:
         try:

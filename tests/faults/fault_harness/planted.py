@@ -19,7 +19,7 @@ from pullwork_master.engine import Engine
 from pullwork_master.main import command
 
 # A slow disk, so that the moment between an answer and its commit is long enough to die in.
-SLOW_COMMIT_S = 0.05
+SLOW_COMMIT_S = 0.2
 
 
 def _no_fence() -> None:
@@ -43,14 +43,14 @@ def _answer_before_commit() -> None:
     """Tells everybody, and stores it afterwards."""
     commit = Engine._commit
 
-    async def answer_first(self: Engine, effects: Effects) -> None:
+    async def wait_for_disk_afterwards(self: Engine, effects: Effects) -> None:
         self._speak(effects)
         for told in (effects.answers, effects.refusals, effects.notes):
             told.clear()
         await asyncio.sleep(SLOW_COMMIT_S)
         await commit(self, effects)
 
-    Engine._commit = answer_first  # type: ignore[method-assign]
+    Engine._commit = wait_for_disk_afterwards  # type: ignore[method-assign]
 
 
 BUGS = {"no-fence": _no_fence, "answer-before-commit": _answer_before_commit}

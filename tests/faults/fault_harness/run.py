@@ -11,6 +11,8 @@ from pathlib import Path
 from fault_harness.bench import Bench, Row
 from fault_harness.fault import Fault, Missing, Scale
 
+PLANTED_S = 45.0
+
 
 async def run_fault(kind: type[Fault], scale: Scale, folder: Path, planted: str = "") -> Row:
     """Makes the trial and returns its row; whatever goes wrong in it is a problem of the row."""
@@ -25,7 +27,9 @@ async def run_fault(kind: type[Fault], scale: Scale, folder: Path, planted: str 
     await asyncio.to_thread(folder.mkdir, parents=True)
     async with Bench(folder, fault.settings(), row, planted) as bench:
         try:
-            await fault.trial(bench)
+            # A build with a bug may hang for ever; what it did until then is enough.
+            async with asyncio.timeout(PLANTED_S if planted else None):
+                await fault.trial(bench)
         except Exception as error:
             row.problems.append(f"the trial broke off: {error!r}")
             (folder / "trial.txt").write_text(traceback.format_exc())

@@ -11,7 +11,7 @@ from fault_harness.fault import Fault
 from fault_harness.faults.frozen_worker import sessions
 from fault_harness.work import block_loop, hold_gil, mark, stuck
 from pullwork.ids import new_task_id
-from pullwork.task_info import FailureKind
+from pullwork.task_info import FailureKind, TaskState
 from pullwork.tasks import Call
 
 # The pattern of hold_gil takes so many letters to be busy for some seconds on a slow machine.
@@ -91,8 +91,9 @@ class Blocked(Fault):
         task_id = new_task_id()
         await until(lambda: _in(bench, worker.name), "the worker is there")
         session = (await sessions(bench))[worker.name]
-        began = time.monotonic()
         await bench.submit(stuck.with_args(), task_id)
+        await until(lambda: _runs(bench, task_id), "the child, which takes a while to start, runs")
+        began = time.monotonic()
         await bench.hear(task_id)
         bench.recovered(began)
         ended = await bench.client.get(task_id)
@@ -109,6 +110,10 @@ class Blocked(Fault):
         worker.kill()
         del bench.workers[worker.name]
         bench.row.times += 1
+
+
+async def _runs(bench: Bench, task_id: str) -> bool:
+    return (await bench.client.get(task_id)).state is TaskState.RUNNING
 
 
 async def _in(bench: Bench, name: str) -> bool:

@@ -35,8 +35,7 @@ class DamagedFiles(Fault):
 
     async def inject(self, bench: Bench) -> None:
         bench.did("flip a bit of the log")
-        # Not in the last transactions: there it is the same as a torn write.
-        at = random.randrange(HEADER, HEADER + (len(self._whole) - HEADER) // 2)
+        at = random.randrange(self._before_last_commits())
         damaged = bytearray(self._whole)
         damaged[at] ^= 1 << random.randrange(8)
         self._log.write_bytes(damaged)
@@ -65,6 +64,19 @@ class DamagedFiles(Fault):
         await self._database(bench)
         await bench.restart_master()
         await bench.judge()
+
+    def _before_last_commits(self) -> int:
+        """Returns where the last three transactions begin: a flip in them is like a torn write.
+
+        Behind the sound frames stand those of an earlier generation, which nobody reads.
+        """
+        frame_bytes = FRAME + struct.unpack_from(">I", self._whole, 8)[0]
+        ends = [HEADER]
+        for number in range(_sound_frames(self._log)):
+            at = HEADER + number * frame_bytes
+            if struct.unpack_from(">I", self._whole, at + 4)[0]:
+                ends.append(at + frame_bytes)
+        return ends[-4] if len(ends) > 4 else HEADER
 
     async def _torn(self, bench: Bench, load: Load) -> None:
         """Leaves behind the last commit what a power cut leaves of the next: a part of a frame."""

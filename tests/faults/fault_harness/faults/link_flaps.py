@@ -31,7 +31,8 @@ class LinkFlaps(Fault):
         return DEFAULTS
 
     def bound_s(self) -> float:
-        return 5.0
+        # A connection may be given up, after 5 s without an answer, and has to be made anew.
+        return 8.0
 
     async def inject(self, bench: Bench) -> None:
         bench.did("link down")
