@@ -53,6 +53,10 @@ class Retry:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise TaskDefinitionError(f"Retry: {name} must be 0 or more seconds")
+        if self.max_backoff < self.initial_backoff:
+            raise TaskDefinitionError(
+                f"Retry: max_backoff, {self.max_backoff:g} s, is shorter than initial_backoff"
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

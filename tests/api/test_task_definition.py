@@ -111,6 +111,7 @@ REFUSED: list[tuple[Any, str]] = [
     (lambda: Retry(max_attempts=0), "max_attempts must be from 1"),
     (lambda: Retry(initial_backoff=-1), "initial_backoff must be 0 or more"),
     (lambda: Retry(max_backoff=float("nan")), "max_backoff must be 0 or more"),
+    (lambda: Retry(initial_backoff=600), "max_backoff, 300 s, is shorter than initial_backoff"),
     (lambda: Retry(multiplier=0.5), "multiplier must be from 1"),
 ]
 
