@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 
+from cluster import until
+
 from fault_harness.bench import Bench
 from fault_harness.fault import Fault
 from fault_harness.fleet import BRISK, DEFAULTS, Settings
 from fault_harness.late import late_report
+from fault_harness.load import PATIENCE_S
 from fault_harness.work import mark, quick
 
 
@@ -49,6 +52,7 @@ class MasterKilled(Fault):
             ready_at = time.monotonic()
             bench.recovered(killed_at, await load.until_flows(ready_at))
             bench.row.times += 1
+        await until(lambda: load.submitted >= tasks, "all are submitted", PATIENCE_S)
         await load.finish()
         await late_report(bench, lambda: self._again(bench))
         await bench.judge()
