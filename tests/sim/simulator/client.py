@@ -9,7 +9,6 @@ from typing import Any
 from pullwork_master.core import commands as c
 from pullwork_master.core.model import Spec, State
 from pullwork_master.core.rejections import Reason, Rejection
-
 from simulator.disk import Disk
 from simulator.events import MS, Events, Node
 from simulator.jobs import QUEUES, Jobs

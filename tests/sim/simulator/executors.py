@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from pullwork_worker.machine.instructions import Instruction
 from pullwork_worker.machine.ticket import Blame, Failure, Kind, Note, Outcome, Success, Ticket
-
 from simulator.events import MS, Events
 from simulator.jobs import KINDS, Deed, Jobs
 from simulator.story import require

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pullwork_master.core import commands as c
-
 from simulator.events import MS
 
 if TYPE_CHECKING:
@@ -93,12 +92,15 @@ class Faults:
         world = self._world
         if not world.master.up:
             return
+        gentle = world.profile.gentle
+        if gentle and world.events.now - world.master.disturbed_at < 4 * world.profile.heartbeat:
+            return
         self._tell("the master dies")
         world.events.thaw(world.master, early=True)
         world.master.die()
         for wire in world.wires:
             wire.master_died()
-        wait = self._dice.choice((10 * MS, 500 * MS, self._while()))
+        wait = self._dice.choice((10 * MS, 500 * MS, 500 * MS if gentle else self._while()))
         world.events.after(wait, None, self._master_starts)
 
     def _master_starts(self) -> None:
@@ -110,7 +112,7 @@ class Faults:
         wait = self._while()
         lease = world.profile.policy.lease_ms * MS
         if world.profile.gentle:  # longer, and workers rightly stop what they run
-            wait = min(wait, lease // 2)
+            wait = min(wait, lease * 7 // 10)
             if world.events.now - world.master.disturbed_at < lease:
                 return
         if not world.master.up:

@@ -9,7 +9,6 @@ from typing import Final
 
 from pullwork_master.core.model import Retry, Spec
 from pullwork_worker.machine.ticket import Kind
-
 from simulator.events import MS
 from simulator.profile import Profile
 
@@ -61,7 +60,7 @@ class Jobs:
         heartbeat_ms = profile.policy.heartbeat_ms
         bounded = deed in (Deed.HANGS, Deed.STUBBORN)
         timeout_ms = dice.choice((heartbeat_ms, 2 * heartbeat_ms))
-        by_progress = (bounded and dice.random() < 0.5) or deed is Deed.LONG
+        by_progress = bounded and dice.random() < 0.5
         type_ = dice.choice(TYPES)
         if deed is Deed.DEADLY:
             type_ = "child"
@@ -72,7 +71,7 @@ class Jobs:
             type=type_,
             priority=0 if plain else dice.choice((0, 5)),
             execution_timeout_ms=timeout_ms if bounded and not by_progress else 0,
-            progress_timeout_ms=timeout_ms + heartbeat_ms if by_progress else 0,
+            progress_timeout_ms=self._progress_timeout_ms(deed, timeout_ms, by_progress),
             retry=Retry(dice.choice((1, 2, 4)), 200, 1_000, 2.0),
             max_worker_deaths=dice.choice((1, 2, 3)),
             owner="client",
@@ -82,6 +81,12 @@ class Jobs:
         )
         self.by_id[spec.id] = Job(spec, deed, dice.randint(1, 3))
         return spec
+
+    def _progress_timeout_ms(self, deed: Deed, timeout_ms: int, by_progress: bool) -> int:
+        policy = self._profile.policy
+        if deed is Deed.LONG:  # says so often enough, also through a pause that is not excused
+            return 3 * policy.heartbeat_ms + policy.pause_ms
+        return timeout_ms + policy.heartbeat_ms if by_progress else 0
 
     def _deed(self) -> Deed:
         roll = self._dice.random()

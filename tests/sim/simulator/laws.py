@@ -19,7 +19,6 @@ from pullwork_master.core.model import AttemptEnd, FailureKind, Grant, State, Ta
 from pullwork_worker.machine.invariants import validate_state
 from pullwork_worker.machine.link import Phase
 from pullwork_worker.machine.ticket import Failure, Outcome, Released
-
 from simulator.disk import Disk
 from simulator.profile import Profile
 from simulator.story import require
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 # How an attempt may end where nothing happened that a task may notice.
 GENTLE_ENDS: Final = (AttemptEnd.FAILED, AttemptEnd.RELEASED)
+# A master's death may take with it the answer that brought a ticket.
+DEATH_ENDS: Final = (*GENTLE_ENDS, AttemptEnd.UNDELIVERED)
 
 
 class Laws:
@@ -53,6 +54,8 @@ class Laws:
         self.sessions: dict[str, str] = {}
         self.answers: dict[str, OrderedDict[str, tuple[str, ...]]] = {}
         self.revision = 0
+        # Attempts that ran for certain when their worker died.
+        self._deaths_due: set[str] = set()
         self.latest_wall_ms = 0
 
     # --- the master ---------------------------------------------------------------------
@@ -97,11 +100,20 @@ class Laws:
         won = self.succeeded.get(task_id)
         if won is not None:
             require(task.state is State.SUCCEEDED, "an accepted result stays", task_id, won)
+        for line in task.history:
+            require(
+                line.end is not AttemptEnd.UNDELIVERED
+                or f"{task.seq}.{line.number}.{line.session}" not in self._deaths_due,
+                "a death is counted",
+                task_id,
+                line,
+            )
         if self._profile.gentle:
+            ends = DEATH_ENDS if "master dies" in self._profile.faults else GENTLE_ENDS
             for line in task.history:
                 blame = line.failure.kind if line.failure is not None else None
                 require(
-                    line.end in GENTLE_ENDS and blame in (None, FailureKind.APPLICATION),
+                    line.end in ends and blame in (None, FailureKind.APPLICATION),
                     "what workers survive costs tasks nothing",
                     task_id,
                     line,
@@ -241,6 +253,14 @@ class Laws:
         """An attempt really began."""
         require(token not in self.began_in, "an attempt begins once", token)
         self.began_in[token] = process
+
+    def deaths_due(self, session: str, tokens: list[str]) -> None:
+        """A worker in good contact dies while it runs these: somebody must pay for it."""
+        if self._profile.call_faults:
+            return  # late copies of its calls may deny that it held anything
+        held = self.core.book.sessions.get(session)
+        standing = {task.token for task in held.held.values()} if held is not None else set()
+        self._deaths_due.update(standing.intersection(tokens))
 
     def reports(self, worker: Worker, outcomes: tuple[tuple[str, Outcome], ...]) -> None:
         """A worker's machine sends a report."""

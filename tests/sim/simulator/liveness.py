@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pullwork_master.core.model import Contact, State
-
 from simulator.events import MS, SECOND, Events
+from simulator.jobs import Deed, Jobs
 from simulator.laws import Laws
 from simulator.profile import Profile
 from simulator.story import require
@@ -32,7 +32,7 @@ class Death:
     boot: str
     session: str
     at: int
-    # The master's stream to it stood, and its kernel hung up.
+    # It was in good contact, its stream stood, and its kernel hung up.
     told: bool
     wire: Any
 
@@ -40,8 +40,11 @@ class Death:
 class Liveness:
     """Remembers since when something is odd."""
 
-    def __init__(self, events: Events, profile: Profile, laws: Laws, master: Master) -> None:
+    def __init__(
+        self, events: Events, profile: Profile, laws: Laws, master: Master, jobs: Jobs
+    ) -> None:
         self._events = events
+        self._jobs = jobs
         self._profile = profile
         self._laws = laws
         self._master = master
@@ -52,7 +55,11 @@ class Liveness:
         policy = profile.policy
         self._slack = 2 * (profile.latency[1] + profile.commit[1]) + SECOND
         self._patience = 4 * profile.heartbeat + RETRIES + self._slack
-        self._lease = policy.lease_ms * MS
+        # How long something may be odd between two that nothing disturbs.
+        self._patience_odd = 3 * profile.heartbeat + self._slack
+        # As the contract has them; reckoned here, so that the core may be wrong about them.
+        self._silence_ms = 3 * policy.heartbeat_ms
+        self._lease = (self._silence_ms + policy.silence_grace_ms) * MS
 
     def died(self, worker: Any, told: bool, session: str) -> None:
         """A worker's process is gone."""
@@ -64,17 +71,18 @@ class Liveness:
         odd: dict[tuple[str, ...], str] = {}
         if self._master.up and not self._stands_still(self._master):
             for worker in (*self.workers, *self.plain_workers):
-                if self._healthy(worker):
+                if self.healthy(worker):
                     self._contact(worker, odd)
                     self._inventory(worker, odd)
             self._idle(odd)
+            self._overdue(odd)
             self._dead()
         for worker in self.workers:
             self._out_of_contact(worker)
         now = self._events.now
         self._odd = {key: self._odd.get(key, now) for key in odd}
         for key, since in self._odd.items():
-            require(now - since <= self._patience, odd[key], *key, f"since {since / 1e6:.3f}")
+            require(now - since <= self._patience_odd, odd[key], *key, f"since {since / 1e6:.3f}")
 
     def at_peace(self) -> str:
         """Returns what is not yet as it should be in the end; empty: all is."""
@@ -89,11 +97,12 @@ class Liveness:
     def _stands_still(self, node: Any) -> bool:
         return bool(node.frozen)
 
-    def _healthy(self, worker: Any) -> bool:
+    def healthy(self, worker: Any) -> bool:
+        """Whether nothing disturbed it for longer than every retry takes."""
         wire, master = worker.wire, self._master
         if not worker.up or self._stands_still(worker) or wire.up_cut or wire.down_cut:
             return False
-        if master.disk.full:
+        if master.disk.full or not master.up or self._stands_still(master):
             return False
         since = max(wire.disturbed_at, master.disturbed_at, worker.born_at)
         return bool(self._events.now - since > self._patience)
@@ -125,7 +134,7 @@ class Liveness:
         idle = [
             worker
             for worker in (*self.workers, *self.plain_workers)
-            if self._healthy(worker) and worker.idle()
+            if self.healthy(worker) and worker.idle()
         ]
         if not idle:
             return
@@ -135,6 +144,18 @@ class Liveness:
                 odd[("task", task.spec.id, str(task.attempt))] = (
                     "no worker idles while a task that it can do waits"
                 )
+
+    def _overdue(self, odd: dict[tuple[str, ...], str]) -> None:
+        now_ms, policy = self._master.now().mono_ms, self._profile.policy
+        quiet_ms = (self._events.now - self._master.disturbed_at) // MS
+        for task in self._master.core.book.tasks.values():
+            lease, spec = task.lease, task.spec
+            bound_ms = spec.execution_timeout_ms or spec.progress_timeout_ms
+            if lease is None or not bound_ms or self._jobs.by_id[spec.id].deed is Deed.LONG:
+                continue
+            age_ms = now_ms - lease.granted_ms
+            if age_ms < quiet_ms and age_ms > bound_ms + policy.overrun_ms:
+                odd[("overdue", lease.token)] = "an overdue attempt is revoked"
 
     def _dead(self) -> None:
         policy, now = self._profile.policy, self._events.now
@@ -157,7 +178,7 @@ class Liveness:
             bound_ms = policy.grace_ms
             since = death.at
             if not quick:
-                bound_ms = policy.silence_ms + 2 * policy.silence_grace_ms + policy.heartbeat_ms
+                bound_ms = self._silence_ms + 2 * policy.silence_grace_ms + policy.heartbeat_ms
                 since = max(death.at, self._master.disturbed_at, wire.mended_at)
                 began_ms = session.registered_ms - self._master.now().wall_ms
                 # A late copy of its Register may have come when it was dead already.

@@ -24,7 +24,6 @@ from pullwork_master.core.machine import Core
 from pullwork_master.core.model import Now
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.storage.base import StorageFullError
-
 from simulator.disk import Disk
 from simulator.events import MS, SECOND, Events, Node
 from simulator.profile import Profile
@@ -141,6 +140,8 @@ class Master(Node):
             self._events.after(0, self, self._turn)
 
     def _turn(self) -> None:
+        if self._busy:
+            return
         self._due = False
         self._rest += 1
         batch, self._inbox = self._inbox[:BATCH_MAX], self._inbox[BATCH_MAX:]
@@ -192,7 +193,7 @@ class Master(Node):
 
     def _look(self, rest: int) -> None:
         if rest == self._rest and not self._busy:
-            self._ring()
+            self._turn()  # before whatever else waited with it, if the master stood still
 
     def _speak(self, effects: Effects) -> None:
         for number, answer in effects.answers:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from pullwork_master.core import commands as c
 from pullwork_master.core.model import Failure, FailureKind, Grant, Load
 from pullwork_master.core.rejections import Reason, Rejection
-
 from simulator.events import MS, Events, Node
 from simulator.jobs import QUEUES, TYPES, Deed, Jobs
 from simulator.profile import Profile
@@ -76,13 +75,16 @@ class PlainWorker(Node):
         """Ends the process at once, with a word of its kernel or without."""
         self._events.thaw(self, early=True)
         self._tell("dies", why)
+        healthy = self.liveness.healthy(self)
         self.die()
         stood = self.listens and self.wire.stream is not None
-        self.liveness.died(self, stood and not power, self.session)
+        self.liveness.died(self, stood and healthy and not power, self.session)
         if power:
             self.wire.vanish()
         else:
             self.wire.hang_up()
+        if self._dice.random() < self._profile.renamed:
+            self.says = f"{self.name}-as-{self.life}"
         self._events.after(self._dice.randint(100, 3_000) * MS, self, self.start)
 
     def freeze(self, until: int) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pullwork_master.core.limits import Policy
-
 from simulator.events import MS, SECOND
 
 # Kinds of faults and how many of each a seed that has it meets, on the average.
@@ -31,7 +30,7 @@ FAULTS: Final = {
 }
 CALL_FAULTS: Final = ("request lost", "reply lost", "request twice", "request late")
 # Faults that must cost no task anything.
-GENTLE: Final = ("link resets", "master freezes", "wall clock jumps")
+GENTLE: Final = ("link resets", "master freezes", "master dies", "wall clock jumps")
 
 
 @dataclass(slots=True)
@@ -45,6 +44,8 @@ class Profile:
     call_faults: dict[str, float] = field(default_factory=dict)
     workers: int = 2
     plain_workers: int = 0
+    # Chance of a dead worker to come back under another name.
+    renamed: float = 0.0
     slots: int = 1
     look_ahead_max: int = 0
     tasks: int = 8
@@ -93,8 +94,7 @@ def draw(dice: random.Random) -> Profile:
     heartbeats = dice.choice((8, 12, 12, 20))
     profile = Profile(
         policy,
-        workers=dice.choice((1, 2, 2, 3, 4)),
-        plain_workers=dice.choice((0, 0, 1)),
+        renamed=dice.choice((0.0, 0.0, 1.0)),
         slots=dice.choice((1, 1, 2, 4)),
         look_ahead_max=dice.choice((0, 0, 4)),
         tasks=dice.choice((4, 8, 12, 20)),
@@ -103,8 +103,9 @@ def draw(dice: random.Random) -> Profile:
         latency=(1 * MS, dice.choice((2 * MS, 30 * MS, 200 * MS))),
         commit=(1 * MS, dice.choice((2 * MS, 20 * MS, 300 * MS))),
     )
-    kind = dice.random()
-    if kind < 0.25:
+    nodes = dice.choice(((1, 0), (2, 0), (2, 0), (3, 0), (4, 0), (1, 1), (2, 1), (0, 1), (0, 2)))
+    profile.workers, profile.plain_workers = nodes
+    if dice.random() < 0.25:
         _gentle(profile, dice)
         return profile
     for fault, often in FAULTS.items():
@@ -124,11 +125,12 @@ def _gentle(profile: Profile, dice: random.Random) -> None:
     """Nothing that a worker or a task may notice: a law holds for these seeds alone."""
     profile.gentle = True
     # A plain worker can't repeat a request: a reset may cost it tickets that were on their way.
-    profile.plain_workers = 0
+    profile.workers, profile.plain_workers = max(1, profile.workers), 0
     for fault in GENTLE:
         if dice.random() < 0.5:
             profile.faults[fault] = FAULTS[fault]
     profile.latency = (1 * MS, 30 * MS)
     profile.commit = (1 * MS, 20 * MS)
-    if dice.random() < 0.5:
-        profile.deeds["fails"] = 0.3
+    for deed in ("fails", "long"):
+        if dice.random() < 0.5:
+            profile.deeds[deed] = 0.3

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pullwork_master.core.commands import Command
-
 from simulator.events import MS, Events, Node
 from simulator.profile import Profile
 

@@ -19,7 +19,6 @@ from pullwork_worker.machine import Machine
 from pullwork_worker.machine import instructions as do
 from pullwork_worker.machine.link import Phase
 from pullwork_worker.machine.ticket import Failure, Outcome, State, Success, Ticket
-
 from simulator.events import MS, SECOND, Events, Node
 from simulator.executors import Executors
 from simulator.jobs import KINDS, QUEUES, TYPES, Jobs
@@ -117,13 +116,18 @@ class Worker(Node):
 
     def _end(self, told: bool) -> None:
         session = self.session
+        healthy = self.liveness.healthy(self)
+        if healthy and session:
+            self.laws.deaths_due(session, [it.token for _, it in self.executors.running()])
         self.die()
         stood = self.listens and self.wire.stream is not None
-        self.liveness.died(self, told and stood, session)
+        self.liveness.died(self, told and stood and healthy, session)
         if told:
             self.wire.hang_up()
         else:
             self.wire.vanish()
+        if self.dice.random() < self._profile.renamed:
+            self.says = f"{self.name}-as-{self.life}"
         self._events.after(self.dice.randint(100, 3_000) * MS, self, self.start)
 
     def freeze(self, until: int) -> None:
@@ -229,7 +233,9 @@ class Worker(Node):
                 )
                 self._begin("register", command, profile.call_timeout, self._on_register(call))
             case do.Heartbeat():
-                command = c.Heartbeat(call.session_id, tuple(map(_held, call.held)), Load())
+                command = c.Heartbeat(
+                    call.session_id, tuple(map(_held, call.held)), Load(), call.draining
+                )
                 timeout = max(2 * SECOND, int(machine.link.interval_s * 1e6))
                 self._begin("heartbeat", command, timeout, self._on_heartbeat(call))
             case do.RequestWork():

@@ -7,7 +7,6 @@ from typing import Final
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.model import State
-
 from simulator.client import Client
 from simulator.disk import Disk
 from simulator.events import MS, SECOND, Events, Node
@@ -43,7 +42,7 @@ class World:
         self.laws = Laws(self.disk, profile, every)
         self.master = Master(self.events, dice, profile, self.disk, self.story)
         self.master.laws = self.laws
-        self.liveness = Liveness(self.events, profile, self.laws, self.master)
+        self.liveness = Liveness(self.events, profile, self.laws, self.master, self.jobs)
         common = (self.events, dice, profile, self.jobs, self.story)
         self.workers = [Worker(f"w{each + 1}", *common) for each in range(profile.workers)]
         plain = range(profile.plain_workers)

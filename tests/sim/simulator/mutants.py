@@ -1,0 +1,380 @@
+"""Planted bugs: each breaks one promise in the core, the machine or the engine, and a law must say so.
+
+A mutant is a patch by name. It is found when some seed breaks any law while it is planted;
+which law that was stands in the table, so that a law that catches nothing is seen too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pullwork_master.core import commands as c
+from pullwork_master.core import leases, sessions
+from pullwork_master.core.book import Book
+from pullwork_master.core.clients import Clients
+from pullwork_master.core.dispatch import Dispatch
+from pullwork_master.core.effects import Available, Effects, Opened, Writes
+from pullwork_master.core.limits import Policy
+from pullwork_master.core.machine import Core
+from pullwork_master.core.model import Now, Session, Task
+from pullwork_master.core.sessions import Sessions
+from pullwork_master.core.transitions import Event
+from pullwork_master.storage.memory import MemoryStorage
+from pullwork_worker.machine import Machine
+from pullwork_worker.machine.lanes import Lanes
+from pullwork_worker.machine.link import Link
+from simulator.disk import Disk
+from simulator.master import Box, Master
+
+# By then a bug that any seed can meet has been met.
+SEEDS_MAX: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A bug: `plant(patch)` puts it in by `patch(owner, name, wrong)`."""
+
+    name: str
+    plant: Callable[[Callable[[Any, str, Any], None]], None]
+
+
+@contextmanager
+def planted(mutant: Mutant) -> Iterator[None]:
+    """Puts a bug in, and takes it out again."""
+    right: list[tuple[Any, str, Any]] = []
+
+    def patch(owner: Any, name: str, wrong: Any) -> None:
+        right.append((owner, name, owner.__dict__[name]))
+        setattr(owner, name, wrong)
+
+    try:
+        mutant.plant(patch)
+        yield
+    finally:
+        for owner, name, value in reversed(right):
+            setattr(owner, name, value)
+
+
+Patch = Callable[[Any, str, Any], None]
+
+
+# --- the core ---------------------------------------------------------------------------
+
+
+def no_fence(patch: Patch) -> None:
+    """Whoever reports about a task is believed."""
+    right = leases.report
+
+    def wrong(book: Book, session: Session, outcome: c.Outcome) -> c.Verdict:
+        parsed = leases.parse_token(outcome.token)
+        task = book.tasks.get(parsed[0]) if parsed else None
+        if task is not None and task.lease is not None:
+            holder = book.sessions[task.lease.session]
+            return right(book, holder, outcome._replace(token=task.lease.token))
+        return right(book, session, outcome)
+
+    patch(leases, "report", wrong)
+
+
+def lost_wake_up(patch: Patch) -> None:
+    """A task that comes wakes nobody."""
+    right = Book._enter
+
+    def wrong(self: Book, task: Task) -> None:
+        right(self, task)
+        self.stirred.pop(task.line, None)
+
+    patch(Book, "_enter", wrong)
+
+
+def name_as_identity(patch: Patch) -> None:
+    """A process that says the same name is taken for the one before."""
+    right = sessions._same_process
+
+    def wrong(session: Session, boot_id: str) -> bool:
+        if session.ghost:
+            return right(session, boot_id)
+        return session.boot_id.split("-", maxsplit=1)[0] == boot_id.split("-", maxsplit=1)[0]
+
+    patch(sessions, "_same_process", wrong)
+
+
+def requeue_without_grace(patch: Patch) -> None:
+    """A broken stream is death."""
+    right = Sessions._doubt
+    patch(Sessions, "_doubt", lambda self, session, why, grace_ms: right(self, session, why, 0))
+
+
+def no_reconciliation(patch: Patch) -> None:
+    """A restarted master waits for no worker that comes back."""
+    patch(Policy, "reconcile_ms", property(lambda self: 0))
+
+
+def ghosts_for_ever(patch: Patch) -> None:
+    """A restarted master waits for ever for a worker that does not come back."""
+    right = Sessions._watch
+    patch(Sessions, "_watch", lambda self, it: None if it.ghost else right(self, it))
+
+
+def grants_are_not_stored(patch: Patch) -> None:
+    """An attempt's number is known in memory alone, and given again after a restart."""
+    right = Book.move
+
+    def wrong(self: Book, task: Task, event: Event) -> None:
+        right(self, task, event)
+        if event is Event.GRANT:
+            self.effects.writes.updated.pop(task.seq, None)
+
+    patch(Book, "move", wrong)
+
+
+def inventory_ignored(patch: Patch) -> None:
+    """What a worker does not list stays leased."""
+    patch(leases, "_missed", lambda book, task: None)
+
+
+def nothing_abandoned(patch: Patch) -> None:
+    """A worker is not told what is worth nothing, by heartbeat or by its stream."""
+    right, put = leases.inventory, Master._put
+
+    def wrong(book: Book, session: Session, held: tuple[c.Held, ...]) -> tuple[str, ...]:
+        right(book, session, held)
+        return ()
+
+    def quiet(self: Master, box: Box, news: Any) -> None:
+        if type(news).__name__ != "Revoked":
+            put(self, box, news)
+
+    patch(leases, "inventory", wrong)
+    patch(Master, "_put", quiet)
+
+
+def request_id_forgotten(patch: Patch) -> None:
+    """A repeated request gets other tickets."""
+    patch(Dispatch, "recall", lambda self, session, request_id: None)
+
+
+def repeated_report_counted(patch: Patch) -> None:
+    """A report that comes again costs again."""
+    right = leases.report
+
+    def wrong(book: Book, session: Session, outcome: c.Outcome) -> c.Verdict:
+        parsed = leases.parse_token(outcome.token)
+        task = book.tasks.get(parsed[0]) if parsed else None
+        stood = task is not None and task.lease is not None and task.lease.token == outcome.token
+        verdict = right(book, session, outcome)
+        if verdict is c.Verdict.ACCEPTED and task is not None and not stood:
+            task.failures += 1
+            leases.tell_story(book, task, leases.AttemptEnd.FAILED, task.failure, outcome.digest)
+            book.effects.changed[task.seq] = task
+            book.dirty(task)
+        return verdict
+
+    patch(leases, "report", wrong)
+
+
+def no_excuse(patch: Patch) -> None:
+    """A master that was paused takes its own silence for the workers'."""
+    patch(Sessions, "excuse", lambda self, late_ms: None)
+
+
+def stream_break_ignored(patch: Patch) -> None:
+    """Only silence tells that a worker is dead."""
+    patch(Sessions, "stream_broke", lambda self, session_id, stream: None)
+
+
+def silence_ignored(patch: Patch) -> None:
+    """Only a broken stream tells that a worker is dead."""
+    patch(Policy, "silence_ms", property(lambda self: 10**9))
+
+
+def timeouts_ignored(patch: Patch) -> None:
+    """Nobody looks whether an attempt is overdue."""
+    patch(leases, "check_timeouts", lambda book, due: None)
+
+
+def repeated_submission_stored_again(patch: Patch) -> None:
+    """An id that is known is not known again."""
+    patch(Clients, "_duplicate", lambda self, new, *rest: None)
+
+
+def session_ids_repeat(patch: Patch) -> None:
+    """A core that starts over counts its sessions from one."""
+    patch(Core, "follow", lambda self, former: None)
+
+
+# --- the engine, the streams and the disk -----------------------------------------------
+
+
+def answer_before_commit(patch: Patch) -> None:
+    """The master speaks, then stores."""
+    right = Master._decide
+
+    def wrong(self: Master, batch: Any, wants: Any) -> None:
+        after, said = self._events.after, []
+
+        def early(wait: int, node: Any, call: Any, *args: Any) -> None:
+            if args and isinstance(args[0], Effects) and not said:
+                said.append(self._speak(args[0]))
+            after(wait, node, call, *args)
+
+        self._events.after = early  # type: ignore[method-assign]
+        try:
+            right(self, batch, wants)
+        finally:
+            self._events.after = after  # type: ignore[method-assign]
+
+    patch(Master, "_decide", wrong)
+
+
+def hint_lost_and_not_repeated(patch: Patch) -> None:
+    """A hint gets lost now and then, and no tick brings it again."""
+    put = Master._put
+
+    def lossy(self: Master, box: Box, news: Any) -> None:
+        if not isinstance(news, Available) or self._dice.random() < 0.5:
+            put(self, box, news)
+
+    def silent(self: Master, box: Box, rings: int) -> None:
+        if rings == box.rings and self.boxes.get(box.stream.session) is box:
+            box.wire.tell(box.stream, "tick")
+            self._events.after(self._profile.heartbeat, self, self._tick, box, rings)
+
+    patch(Master, "_put", lossy)
+    patch(Master, "_tick", silent)
+
+
+def leases_by_the_wall_clock(patch: Patch) -> None:
+    """Time is what the wall clock says."""
+    right = Master.now
+    patch(Master, "now", lambda self: Now(right(self).wall_ms, right(self).wall_ms))
+
+
+def retention_of_the_living(patch: Patch) -> None:
+    """A sweep takes what is old, ended or not."""
+    right = MemoryStorage._sweep
+
+    def wrong(self: MemoryStorage, before_ms: int, limit: int) -> int:
+        if before_ms:
+            for task in [it for it in self.tasks.values() if it.created_ms < before_ms - 5_000]:
+                self._drop(task)
+        return right(self, before_ms, limit)
+
+    patch(MemoryStorage, "_sweep", wrong)
+
+
+def torn_commit(patch: Patch) -> None:
+    """Of a transaction with several tasks the last is torn off."""
+    right = Disk.commit
+
+    def wrong(self: Disk, writes: Writes) -> int:
+        if len(writes.updated) > 1:
+            writes.updated.popitem()
+        return right(self, writes)
+
+    patch(Disk, "commit", wrong)
+
+
+def ends_counted_anew(patch: Patch) -> None:
+    """A restarted master numbers the ends from one."""
+    right = MemoryStorage.reload
+
+    def wrong(self: MemoryStorage) -> Opened:
+        opened = right(self)
+        opened.next_revision = 1
+        return opened
+
+    patch(MemoryStorage, "reload", wrong)
+
+
+# --- the worker -------------------------------------------------------------------------
+
+
+def runs_on_beyond_the_lease(patch: Patch) -> None:
+    """A worker that can't reach the master goes on as if nothing were."""
+    patch(Link, "lost_for", lambda self, now: None)
+
+
+def forgets_outcomes_with_the_session(patch: Patch) -> None:
+    """What had ended when the session was lost is never reported."""
+    right = Machine.session_lost
+
+    def wrong(self: Machine, session_id: str, now: float) -> Any:
+        mine = self.link.session_id == session_id
+        instructions = right(self, session_id, now)
+        if mine:
+            for ticket in list(self.desk.ended):
+                self.desk.drop(ticket.token, now, "forgotten")
+        return instructions
+
+    patch(Machine, "session_lost", wrong)
+
+
+def keeps_what_is_not_kept(patch: Patch) -> None:
+    """A worker goes on with what the master told it to abandon when it registered."""
+    right = Machine.registered
+
+    def wrong(self: Machine, call: Any, *, kept: Any, **rest: Any) -> Any:
+        return right(self, call, kept=frozenset(line.token for line in call.held), **rest)
+
+    patch(Machine, "registered", wrong)
+
+
+def never_opens_its_stream_again(patch: Patch) -> None:
+    """A worker whose stream broke does without."""
+    patch(Machine, "stream_broke", lambda self, session_id, now, roll: self._flush(now))
+
+
+def never_asks_again(patch: Patch) -> None:
+    """A worker whose request failed waits for an answer that can't come."""
+    patch(Machine, "request_failed", lambda self, call, now, roll: self._flush(now))
+
+
+def a_death_is_nobodys(patch: Patch) -> None:
+    """What killed its child process is started again in the next."""
+    right = Lanes.child_gone
+
+    def wrong(self: Lanes, index: int, unclaimed: Any, evidence: Any, now: float) -> bool:
+        tokens = [ticket.token for ticket in self.slots[index].lane]
+        return right(self, index, tokens, evidence, now)
+
+    patch(Lanes, "child_gone", wrong)
+
+
+PLANTS: Final = (
+    no_fence,
+    answer_before_commit,
+    lost_wake_up,
+    name_as_identity,
+    requeue_without_grace,
+    no_reconciliation,
+    ghosts_for_ever,
+    grants_are_not_stored,
+    inventory_ignored,
+    nothing_abandoned,
+    request_id_forgotten,
+    repeated_report_counted,
+    no_excuse,
+    stream_break_ignored,
+    silence_ignored,
+    timeouts_ignored,
+    repeated_submission_stored_again,
+    session_ids_repeat,
+    hint_lost_and_not_repeated,
+    leases_by_the_wall_clock,
+    retention_of_the_living,
+    torn_commit,
+    ends_counted_anew,
+    runs_on_beyond_the_lease,
+    forgets_outcomes_with_the_session,
+    keeps_what_is_not_kept,
+    never_opens_its_stream_again,
+    never_asks_again,
+    a_death_is_nobodys,
+)
+MUTANTS: Final = {
+    plant.__name__: Mutant(plant.__name__.replace("_", " "), plant) for plant in PLANTS
+}
