@@ -14,7 +14,17 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from pullwork_master.core.commands import Command, Request, Retry, Submit, Unpark
+from pullwork_master.core.commands import (
+    Cancel,
+    Command,
+    PurgeStep,
+    Report,
+    Request,
+    Retry,
+    SetPaused,
+    Submit,
+    Unpark,
+)
 from pullwork_master.core.effects import Effects, SessionEnded
 from pullwork_master.core.limits import Policy
 from pullwork_master.core.machine import Core
@@ -30,6 +40,9 @@ BATCH_MAX: Final = 512
 LOOK_EVERY_S: Final = 1.0
 # Below this much room nothing new is taken, so that what is under way can still end.
 RESERVE_BYTES: Final = 64 * 1024 * 1024
+# Below this much nothing at all is tried that must be stored: a commit that finds no room costs
+# every worker its session.
+LAST_BYTES: Final = 1024 * 1024
 DISK_FULL_RETRY_MS: Final = 5_000
 
 T = TypeVar("T")
@@ -101,8 +114,7 @@ class Engine:
         """
         if self._stopping:
             raise shutting_down()
-        if isinstance(command, (Submit, Retry)):
-            self._check_room()
+        self._check_room(command)
         self._calls += 1
         call = self._calls
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -168,6 +180,9 @@ class Engine:
         wants = self.core.wants(batch)
         found = await self._in_thread(lambda: self._storage.find(wants)) if wants else None
         effects = self.core.step(batch, self._clock(), wants, found)
+        if effects.writes.sweep_before_ms and not self._has_room(LAST_BYTES):
+            effects.writes.sweep_before_ms = 0  # to delete takes room in the log, too
+            self.core.swept(0)
         if effects.writes:
             try:
                 await self._commit(effects)
@@ -218,10 +233,19 @@ class Engine:
         ended = SessionEnded("the master's disk was full")
         self._speak(Effects(news=[(session, ended) for session in former.book.sessions]))
 
-    def _check_room(self) -> None:
-        free_bytes = self._storage.free_bytes()
-        if free_bytes is not None and free_bytes < self._reserve_bytes:
+    def _check_room(self, command: Command) -> None:
+        if isinstance(command, (Submit, Retry)):
+            needed_bytes = self._reserve_bytes
+        elif isinstance(command, (Cancel, PurgeStep, Report, Request, SetPaused)):
+            needed_bytes = min(self._reserve_bytes, LAST_BYTES)
+        else:
+            return
+        if not self._has_room(needed_bytes):
             raise _disk_full()
+
+    def _has_room(self, needed_bytes: int) -> bool:
+        free_bytes = self._storage.free_bytes()
+        return free_bytes is None or free_bytes >= needed_bytes
 
     def _in_thread(self, work: Callable[[], T]) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._thread, work)

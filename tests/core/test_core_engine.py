@@ -17,7 +17,7 @@ from pullwork_master.core.explain import Explanation
 from pullwork_master.core.limits import Policy
 from pullwork_master.core.model import Now, State
 from pullwork_master.core.rejections import Reason, Rejection
-from pullwork_master.engine import BATCH_MAX, Engine, system_clock
+from pullwork_master.engine import BATCH_MAX, LAST_BYTES, Engine, system_clock
 from pullwork_master.storage.base import StorageError
 from pullwork_master.storage.memory import MemoryStorage
 
@@ -33,6 +33,7 @@ class SlowStorage(MemoryStorage):
         self.gate.set()
         self.entered = threading.Event()
         self.stored: list[int] = []
+        self.commits = 0
         self.broken = False
         self.room_bytes: int | None = None
 
@@ -41,6 +42,7 @@ class SlowStorage(MemoryStorage):
         assert self.gate.wait(PATIENCE_S)
         if self.broken:
             raise StorageError("the disk is gone")
+        self.commits += 1
         swept = super().commit(writes)
         if writes.inserted:
             self.stored.append(len(writes.inserted))
@@ -312,7 +314,7 @@ async def test_the_last_room_of_a_disk_is_kept_for_what_is_under_way() -> None:
         await engine.ask(submit(1, 2))
         await engine.ask(c.Cancel((spec(2).id,)))
         (grant,) = await engine.ask(c.Request(session, 1))
-        storage.room_bytes = 1024
+        storage.room_bytes = 2 * LAST_BYTES
         for command in (submit(3), c.Retry((spec(2).id,))):
             with pytest.raises(Rejection) as rejection:
                 await engine.ask(command)
@@ -320,6 +322,33 @@ async def test_the_last_room_of_a_disk_is_kept_for_what_is_under_way() -> None:
         outcome = c.Outcome(grant.token, c.Success(b"", ""), b"d")
         answer = await engine.ask(c.Report(session, (outcome,)))
         assert answer.verdicts == (c.Verdict.ACCEPTED,)
+
+
+async def test_a_disk_without_any_room_costs_nobody_a_session() -> None:
+    storage = SlowStorage()
+    async with running(storage) as engine:
+        session = await join(engine)
+        await engine.ask(submit(1, 2))
+        (grant,) = await engine.ask(c.Request(session, 1))
+        storage.room_bytes = 0
+        outcome = c.Outcome(grant.token, c.Success(b"", ""), b"d")
+        commits = storage.commits
+        for command in (
+            c.Report(session, (outcome,)),
+            c.Request(session, 1),
+            c.Cancel((spec(2).id,)),
+            c.SetPaused("default", True),
+            c.PurgeStep("default"),
+        ):
+            with pytest.raises(Rejection) as rejection:
+                await engine.ask(command)
+            assert rejection.value.reason is Reason.DISK_FULL
+        answer = await engine.ask(c.Heartbeat(session, (c.Held(grant.token, True),), c.Load()))
+        assert answer == c.HeartbeatAnswer((), False), "what needs no room goes on"
+        assert storage.commits == commits, "nothing was tried in vain"
+        storage.room_bytes = None
+        reported = await engine.ask(c.Report(session, (outcome,)))
+        assert reported.verdicts == (c.Verdict.ACCEPTED,)
 
 
 async def test_a_master_that_stood_still_finds_its_workers_where_they_were() -> None:
