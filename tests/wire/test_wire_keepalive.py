@@ -17,8 +17,9 @@ import grpc.aio
 import pytest
 from wired_master import WiredMaster, serving, until
 
-from pullwork.channel import Options, client_options, server_options
+from pullwork.channel import KEEPALIVE_TIMEOUT_MS, Options, client_options, server_options
 from pullwork.v1 import task_service_pb2, task_service_pb2_grpc
+from pullwork_master.core.sessions import PING_TIMEOUT_MS
 from pullwork_master.storage.memory import MemoryStorage
 from pullwork_master.wire import server as wire_server
 
@@ -108,3 +109,8 @@ async def test_a_server_without_its_tolerance_would_break_with_such_a_client(
     monkeypatch.setattr(wire_server, "server_options", lambda: _scaled(intolerant))
     async with serving(MemoryStorage()) as master:
         assert await _first_break(master.address, _scaled(client_options()), 10)
+
+
+def test_the_core_knows_how_long_the_port_waits_for_a_ping() -> None:
+    # It is pure and can't import it; a break after that long is silence, not a clean end.
+    assert PING_TIMEOUT_MS == KEEPALIVE_TIMEOUT_MS
