@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import random
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count, islice
 
 from simulator.mutants import MUTANTS, SEEDS_MAX, planted
+from simulator.profile import draw
 from simulator.story import BrokenLawError
 from simulator.world import World
 
@@ -27,17 +30,24 @@ class Catch:
 
 
 def catch(key: str, seeds_max: int = SEEDS_MAX) -> Catch:
-    """Runs seeds with a bug planted until a law breaks."""
-    with planted(MUTANTS[key]):
-        for seed in range(seeds_max):
+    """Runs seeds that can meet a bug, with it planted, until a law breaks."""
+    mutant = MUTANTS[key]
+    seeds = (seed for seed in count() if mutant.may_meet(draw(random.Random(seed))))
+    with planted(mutant):
+        for tried, seed in enumerate(islice(seeds, seeds_max), 1):
             try:
                 World(seed).run()
             except Exception as error:
-                law = error.law if isinstance(error, BrokenLawError) else str(error)
-                if not isinstance(error, AssertionError):
-                    law = f"{type(error).__name__}: {law}"
-                return Catch(MUTANTS[key].name, seed + 1, seed, law.split(": (")[0][:90])
-    return Catch(MUTANTS[key].name, seeds_max, -1, "")
+                return Catch(mutant.name, tried, seed, _law(error))
+    return Catch(mutant.name, seeds_max, -1, "")
+
+
+def _law(error: Exception) -> str:
+    if isinstance(error, BrokenLawError):
+        return error.law
+    # The core's own invariants say the law, then the facts in parentheses.
+    words = str(error).split(": (")[0]
+    return words if isinstance(error, AssertionError) else f"{type(error).__name__}: {words}"
 
 
 def main(arguments: Sequence[str]) -> int:

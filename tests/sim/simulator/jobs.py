@@ -85,7 +85,7 @@ class Jobs:
     def _progress_timeout_ms(self, deed: Deed, timeout_ms: int, by_progress: bool) -> int:
         policy = self._profile.policy
         if deed is Deed.LONG:  # says so often enough, also through a pause that is not excused
-            return 3 * policy.heartbeat_ms + policy.pause_ms
+            return policy.heartbeat_ms + policy.pause_ms + 1_500
         return timeout_ms + policy.heartbeat_ms if by_progress else 0
 
     def _deed(self) -> Deed:

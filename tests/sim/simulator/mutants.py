@@ -1,4 +1,4 @@
-"""Planted bugs: each breaks one promise in the core, the machine or the engine, and a law must say so.
+"""Planted bugs: each breaks one promise of core, machine or engine, and a law must say so.
 
 A mutant is a patch by name. It is found when some seed breaks any law while it is planted;
 which law that was stands in the table, so that a law that catches nothing is seen too.
@@ -28,17 +28,37 @@ from pullwork_worker.machine.lanes import Lanes
 from pullwork_worker.machine.link import Link
 from simulator.disk import Disk
 from simulator.master import Box, Master
+from simulator.profile import Profile
 
 # By then a bug that any seed can meet has been met.
 SEEDS_MAX: Final = 2_000
 
 
+Patch = Callable[[Any, str, Any], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A bug: `plant(patch)` puts it in by `patch(owner, name, wrong)`."""
+    """A bug: `plant(patch)` puts it in by `patch(owner, name, wrong)`.
 
-    name: str
-    plant: Callable[[Callable[[Any, str, Any], None]], None]
+    `needs` are what a seed must have drawn to be worth trying: faults, faults of calls, deeds,
+    or "gentle" and "plain".
+    """
+
+    plant: Callable[[Patch], None]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it does wrong, in words."""
+        return self.plant.__name__.replace("_", " ")
+
+    def may_meet(self, profile: Profile) -> bool:
+        """Whether a seed of this frame can meet the bug at all."""
+        drawn = {*profile.faults, *profile.call_faults, *profile.deeds}
+        drawn |= {"gentle"} if profile.gentle else {"hostile"}
+        drawn |= {"plain"} if profile.plain_workers else set()
+        return drawn.issuperset(self.needs)
 
 
 @contextmanager
@@ -56,9 +76,6 @@ def planted(mutant: Mutant) -> Iterator[None]:
     finally:
         for owner, name, value in reversed(right):
             setattr(owner, name, value)
-
-
-Patch = Callable[[Any, str, Any], None]
 
 
 # --- the core ---------------------------------------------------------------------------
@@ -344,37 +361,35 @@ def a_death_is_nobodys(patch: Patch) -> None:
     patch(Lanes, "child_gone", wrong)
 
 
-PLANTS: Final = (
-    no_fence,
-    answer_before_commit,
-    lost_wake_up,
-    name_as_identity,
-    requeue_without_grace,
-    no_reconciliation,
-    ghosts_for_ever,
-    grants_are_not_stored,
-    inventory_ignored,
-    nothing_abandoned,
-    request_id_forgotten,
-    repeated_report_counted,
-    no_excuse,
-    stream_break_ignored,
-    silence_ignored,
-    timeouts_ignored,
-    repeated_submission_stored_again,
-    session_ids_repeat,
-    hint_lost_and_not_repeated,
-    leases_by_the_wall_clock,
-    retention_of_the_living,
-    torn_commit,
-    ends_counted_anew,
-    runs_on_beyond_the_lease,
-    forgets_outcomes_with_the_session,
-    keeps_what_is_not_kept,
-    never_opens_its_stream_again,
-    never_asks_again,
-    a_death_is_nobodys,
+_ALL: Final = (
+    Mutant(no_fence, ("hostile", "worker freezes")),
+    Mutant(answer_before_commit),
+    Mutant(lost_wake_up),
+    Mutant(name_as_identity, ("hostile", "worker dies")),
+    Mutant(requeue_without_grace, ("gentle", "link resets")),
+    Mutant(no_reconciliation, ("gentle", "master dies")),
+    Mutant(ghosts_for_ever, ("master dies",)),
+    Mutant(grants_are_not_stored),
+    Mutant(inventory_ignored, ("hostile", "request twice")),
+    Mutant(nothing_abandoned, ("hostile", "hangs")),
+    Mutant(request_id_forgotten, ("reply lost",)),
+    Mutant(repeated_report_counted),
+    Mutant(no_excuse, ("gentle", "master freezes")),
+    Mutant(stream_break_ignored, ("worker dies",)),
+    Mutant(silence_ignored),
+    Mutant(timeouts_ignored, ("hangs",)),
+    Mutant(repeated_submission_stored_again),
+    Mutant(session_ids_repeat, ("disk is full",)),
+    Mutant(hint_lost_and_not_repeated, ("plain",)),
+    Mutant(leases_by_the_wall_clock, ("wall clock jumps", "worker dies")),
+    Mutant(retention_of_the_living),
+    Mutant(torn_commit),
+    Mutant(ends_counted_anew),
+    Mutant(runs_on_beyond_the_lease, ("hostile", "link is cut")),
+    Mutant(forgets_outcomes_with_the_session),
+    Mutant(keeps_what_is_not_kept),
+    Mutant(never_opens_its_stream_again, ("link resets",)),
+    Mutant(never_asks_again),
+    Mutant(a_death_is_nobodys, ("deadly",)),
 )
-MUTANTS: Final = {
-    plant.__name__: Mutant(plant.__name__.replace("_", " "), plant) for plant in PLANTS
-}
+MUTANTS: Final = {mutant.plant.__name__: mutant for mutant in _ALL}

@@ -204,7 +204,10 @@ class PlainWorker(Node):
 
     def _ask(self) -> None:
         session = self.session
-        if self._asking or self.leaving or not session or self._free() <= 0:
+        if self.leaving:
+            self._drain()
+            return
+        if self._asking or not session or self._free() <= 0:
             return
         self._asking = True
 
@@ -261,8 +264,6 @@ class PlainWorker(Node):
                 self._later(self._report, token)
                 return
             self._held.pop(token, None)
-            if self.leaving:
-                self._drain()
             self._ask()
 
         self.wire.call(c.Report(session, (outcome,)), self._profile.call_timeout, done)

@@ -12,18 +12,18 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from pullwork_master.core import commands as c
-from pullwork_master.core.model import Failure as MasterFailure
-from pullwork_master.core.model import FailureKind, Grant, Load
+from pullwork_master.core.model import Grant, Load
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_worker.machine import Machine
 from pullwork_worker.machine import instructions as do
 from pullwork_worker.machine.link import Phase
-from pullwork_worker.machine.ticket import Failure, Outcome, State, Success, Ticket
+from pullwork_worker.machine.ticket import Outcome, State, Ticket
 from simulator.events import MS, SECOND, Events, Node
 from simulator.executors import Executors
 from simulator.jobs import KINDS, QUEUES, TYPES, Jobs
 from simulator.profile import Profile
 from simulator.story import Story, require
+from simulator.translate import held_of, outcome_of, ticket_of
 from simulator.wire import Call, Wire
 
 if TYPE_CHECKING:
@@ -102,16 +102,14 @@ class Worker(Node):
         self._timer_at = 0
         self.listens = False
         self.wire.disturb()
-        if self._story.told:
-            self._tell("starts", self.boot, f"as {self.says}")
+        self._tell("starts", self.boot, f"as {self.says}")
         self.executors.open()
         self.carry_out(self.machine.start(self.now()))
 
     def crash(self, why: str, *, power: bool = False) -> None:
         """Ends the process at once, with a word of its kernel or without."""
         self._events.thaw(self, early=True)
-        if self._story.told:
-            self._tell("dies", why)
+        self._tell("dies", why)
         self._end(told=not power)
 
     def _end(self, told: bool) -> None:
@@ -157,8 +155,7 @@ class Worker(Node):
             self._set_timer()
 
     def _do(self, instruction: do.Instruction) -> None:
-        if self._story.told:
-            self._tell("does", instruction)
+        self._tell("does", instruction)
         match instruction:
             case do.Start(slot=slot, tickets=tickets):
                 self.executors.start(slot, tickets)
@@ -170,8 +167,6 @@ class Worker(Node):
                 self.executors.stop(slot, ticket)
             case do.Kill(slot=slot, ticket=ticket):
                 self.executors.kill(slot, ticket)
-            case do.Stuck():
-                pass
             case do.Exit():
                 self._end(told=True)
             case do.OpenStream(session_id=session):
@@ -182,7 +177,7 @@ class Worker(Node):
                 for name in ("request",) if only_request else tuple(self._calls):
                     self._cancel(name)
             case _:
-                self._make_call(instruction)
+                self._make_call(instruction)  # `Stuck` is for the log alone
 
     def _set_timer(self) -> None:
         at = self.machine.next_at()
@@ -218,24 +213,22 @@ class Worker(Node):
         self._calls[name] = self.wire.call(command, timeout, done)
 
     def _cancel(self, name: str) -> None:
-        call = self._calls.pop(name, None)
-        if call is not None:
+        if (call := self._calls.pop(name, None)) is not None:
             self.wire.forget(call)
 
     def _make_call(self, call: do.Instruction) -> None:
         profile, machine = self._profile, self.machine
         match call:
             case do.Register():
-                held = tuple(map(_held, call.held))
+                held = tuple(map(held_of, call.held))
                 look_ahead = machine.desk.look_ahead_max
                 command: c.Command = c.Register(
                     self.says, self.boot, QUEUES, TYPES, profile.slots, look_ahead, held=held
                 )
                 self._begin("register", command, profile.call_timeout, self._on_register(call))
             case do.Heartbeat():
-                command = c.Heartbeat(
-                    call.session_id, tuple(map(_held, call.held)), Load(), call.draining
-                )
+                held = tuple(map(held_of, call.held))
+                command = c.Heartbeat(call.session_id, held, Load(), call.draining)
                 timeout = max(2 * SECOND, int(machine.link.interval_s * 1e6))
                 self._begin("heartbeat", command, timeout, self._on_heartbeat(call))
             case do.RequestWork():
@@ -250,12 +243,10 @@ class Worker(Node):
                 self._begin("report", command, profile.call_timeout, self._on_report(call))
             case do.Deregister():
                 command = c.Deregister(call.session_id, call.reason)
-                self._begin(
-                    "deregister",
-                    command,
-                    DEREGISTER,
-                    lambda *_: self.carry_out(self.machine.deregistered(self.now())),
-                )
+                self._begin("deregister", command, DEREGISTER, self._deregistered)
+
+    def _deregistered(self, *_: object) -> None:
+        self.carry_out(self.machine.deregistered(self.now()))
 
     def _lost(self, session: str, answer: object) -> bool:
         """Takes SESSION_LOST in, if that is the answer."""
@@ -342,15 +333,11 @@ class Worker(Node):
         return done
 
     def _receive(self, grants: tuple[Grant, ...], expected: bool) -> list[Ticket]:
-        tickets = []
         for grant in grants:
             self.laws.arrived(self.boot, grant)
             if expected:
                 self.owed.setdefault(grant.token)
-            spec = grant.spec
-            timeout_s = spec.execution_timeout_ms / 1000 if spec.execution_timeout_ms else None
-            tickets.append(Ticket(grant.token, spec.type, timeout_s, (spec.id, grant.attempt)))
-        return tickets
+        return [ticket_of(grant) for grant in grants]
 
     def _heard_news(self, session: str, event: str, about: Any) -> None:
         machine, now = self.machine, self.now()
@@ -378,14 +365,12 @@ class Worker(Node):
 
     def began(self, ticket: Ticket) -> None:
         """Hears from the executors that an attempt really began."""
-        if self._story.told:
-            self._tell("begins", ticket.token)
+        self._tell("begins", ticket.token)
         self.laws.began(self.boot, ticket.token)
 
     def ended(self, ticket: Ticket, outcome: Outcome) -> None:
         """Hears from the executors that an attempt really ended."""
-        if self._story.told:
-            self._tell("ends", ticket.token, outcome)
+        self._tell("ends", ticket.token, outcome)
         require(ticket.token not in self.finished, "an attempt ends once", ticket.token)
         self.finished[ticket.token] = outcome
 
@@ -409,22 +394,5 @@ class Worker(Node):
         return not self.leaving and self.machine.desk.free_credit() > 0
 
     def _tell(self, what: str, *facts: object) -> None:
-        self._story.tell(self._events.now, self.name, what, *facts)
-
-
-def _held(line: do.HeldLine) -> c.Held:
-    note = line.note
-    if note is None:
-        return c.Held(line.token, line.started)
-    return c.Held(line.token, line.started, note.fraction, note.message, note.checkpoint)
-
-
-def outcome_of(token: str, outcome: Outcome) -> c.Outcome:
-    """Returns an outcome as the master's wire layer would make it."""
-    if isinstance(outcome, Success):
-        return c.Outcome(token, c.Success(outcome.data, outcome.content_type), b"s" + outcome.data)
-    if isinstance(outcome, Failure):
-        kind = FailureKind(int(outcome.blame))
-        failure = MasterFailure(kind, outcome.type, outcome.message, "", outcome.retryable)
-        return c.Outcome(token, failure, f"f{kind}{outcome.message}".encode())
-    return c.Outcome(token, c.Released(), b"released")
+        if self._story.told:
+            self._story.tell(self._events.now, self.name, what, *facts)
