@@ -25,7 +25,7 @@ SERVICES := $(wildcard proto/pullwork/v1/*_service.proto)
 # The plugins of protoc are found by PATH.
 PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto
 
-.PHONY: help demo test faults check format proto proto-check proto-baseline docs clean
+.PHONY: help demo test sim mutants faults check format proto proto-check proto-baseline docs clean
 
 help:  ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -40,6 +40,15 @@ demo: $(READY)  ## Count words over worker processes, kill one, check the totals
 
 test: $(READY_DEV)  ## Run the tests (ARGS="-k lease" goes to pytest; JOBS=0: one after another)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 $(ARGS)
+
+sim: $(READY_DEV)  ## Simulate clusters under faults (SEEDS=10000), or tell one's story (SEED=…, ABOUT="words")
+	@cd tests/sim && $(CURDIR)/$(BIN)/python -m simulator \
+	  $(if $(SEED),$(SEED) $(if $(ABOUT),--about $(ABOUT)),--seeds $(or $(SEEDS),1000))
+
+mutants: $(READY_DEV)  ## Plant bugs one by one; the simulator and the core's tests must find each
+	@cd tests/sim && $(CURDIR)/$(BIN)/python -m simulator.cull
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 -q -k "mutant or planted" \
+	  tests/core tests/conformance tests/wire tests/worker
 
 faults: $(READY_DEV)  ## Hurt a real cluster, print what became of every task (FULL=1, MINUTES=…, ONLY=…)
 	@PYTHONPATH=tests/faults:tests/service $(BIN)/python -m fault_harness \
