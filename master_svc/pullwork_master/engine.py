@@ -234,21 +234,26 @@ class Engine:
         self._speak(Effects(news=[(session, ended) for session in former.book.sessions]))
 
     def _check_room(self, command: Command) -> None:
-        if isinstance(command, (Submit, Retry)):
-            needed_bytes = self._reserve_bytes
-        elif isinstance(command, (Cancel, PurgeStep, Report, Request, SetPaused)):
-            needed_bytes = min(self._reserve_bytes, LAST_BYTES)
-        else:
-            return
-        if not self._has_room(needed_bytes):
+        if not self._has_room(needed_bytes(command, self._reserve_bytes)):
             raise _disk_full()
 
-    def _has_room(self, needed_bytes: int) -> bool:
+    def _has_room(self, wanted_bytes: int) -> bool:
+        if not wanted_bytes:
+            return True
         free_bytes = self._storage.free_bytes()
-        return free_bytes is None or free_bytes >= needed_bytes
+        return free_bytes is None or free_bytes >= wanted_bytes
 
     def _in_thread(self, work: Callable[[], T]) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def needed_bytes(command: Command, reserve_bytes: int = RESERVE_BYTES) -> int:
+    """Returns how much room the disk must have before a command is tried at all."""
+    if isinstance(command, (Submit, Retry)):
+        return reserve_bytes
+    if isinstance(command, (Cancel, PurgeStep, Report, Request, SetPaused)):
+        return min(reserve_bytes, LAST_BYTES)
+    return 0
 
 
 def _disk_full() -> Rejection:

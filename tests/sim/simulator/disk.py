@@ -6,6 +6,7 @@ What a death tears off is the transaction under way: it is applied wholly or not
 from __future__ import annotations
 
 from pullwork_master.core.effects import Writes
+from pullwork_master.engine import RESERVE_BYTES
 from pullwork_master.storage.base import StorageFullError
 from pullwork_master.storage.memory import MemoryStorage
 
@@ -15,9 +16,11 @@ class Disk(MemoryStorage):
 
     def __init__(self) -> None:
         super().__init__(store_id="simulated")
-        # How far it is filled: nothing new is taken, or nothing at all can be written.
+        # How far it is filled: nothing new is taken, or nothing at all can be written; and
+        # whether the latter shows before a commit is tried (a quota does not).
         self.low = False
         self.full = False
+        self.shows_full = False
         self.commits = 0
 
     def commit(self, writes: Writes) -> int:
@@ -28,5 +31,7 @@ class Disk(MemoryStorage):
         return super().commit(writes)
 
     def free_bytes(self) -> int | None:
-        """Returns next to nothing while the disk is low or full."""
-        return 0 if self.low or self.full else None
+        """Returns what the master sees: less than its reserve, or nothing; None: enough."""
+        if self.full and self.shows_full:
+            return 0
+        return RESERVE_BYTES - 1 if self.low else None

@@ -134,6 +134,7 @@ class Faults:
         world, disk = self._world, self._world.disk
         disk.low = True
         disk.full = self._dice.random() < 0.7
+        disk.shows_full = self._dice.random() < 0.5
         self._tell("the disk is full" if disk.full else "the disk is nearly full")
         world.events.after(self._dice.randint(1, 3_000) * MS, None, self._disk_has_room)
 

@@ -6,7 +6,7 @@ can contradict the core, the disk and the workers. Laws about time are in `liven
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from pullwork_master.core import commands as c
@@ -16,6 +16,7 @@ from pullwork_master.core.leases import parse_token
 from pullwork_master.core.limits import ENDED_SESSIONS_REMEMBERED, REQUESTS_REMEMBERED
 from pullwork_master.core.machine import Core
 from pullwork_master.core.model import AttemptEnd, FailureKind, Grant, State, Task
+from pullwork_master.core.rejections import Rejection
 from pullwork_worker.machine.invariants import validate_state
 from pullwork_worker.machine.link import Phase
 from pullwork_worker.machine.ticket import Failure, Outcome, Released
@@ -48,12 +49,16 @@ class Laws:
         # By the task's key: the newest token that was told, its attempt and the task's id.
         self.granted: dict[str, tuple[str, int, str]] = {}
         self.process: dict[str, str] = {}
+        # How many tickets came to each process.
+        self.arrivals: Counter[str] = Counter()
         self.began_in: dict[str, str] = {}
         self.accepted: dict[str, bytes] = {}
         self.succeeded: dict[str, str] = {}
         self.sessions: dict[str, str] = {}
         self.answers: dict[str, OrderedDict[str, tuple[str, ...]]] = {}
         self.revision = 0
+        # What happened at all: ends of attempts, verdicts, why sessions ended.
+        self.met: set[str] = set()
         # Attempts that ran for certain when their worker died.
         self._deaths_due: set[str] = set()
         self.latest_wall_ms = 0
@@ -63,6 +68,11 @@ class Laws:
     def master_started(self, core: Core) -> None:
         """A core stands on what is on the disk."""
         self.core = core
+        for task_id in self.acknowledged:
+            # An end may have been stored that nobody heard of before the master died.
+            stored = self._disk.by_id.get(task_id)
+            if stored is not None:
+                self.acknowledged[task_id] = stored.expires_ms
 
     def committed(self, master: Master, effects: Effects) -> None:
         """A step is on disk and settled, and is about to be told."""
@@ -101,6 +111,7 @@ class Laws:
         if won is not None:
             require(task.state is State.SUCCEEDED, "an accepted result stays", task_id, won)
         for line in task.history:
+            self.met.add(line.end.name)
             require(
                 line.end is not AttemptEnd.UNDELIVERED
                 or f"{task.seq}.{line.number}.{line.session}" not in self._deaths_due,
@@ -155,17 +166,21 @@ class Laws:
 
     def told(self, command: c.Command, answer: object) -> None:
         """An answer leaves the master."""
+        if isinstance(answer, Rejection):
+            self.met.update((answer.reason, answer.metadata.get("cause", "")))
         if isinstance(command, c.Submit) and isinstance(answer, tuple):
             for receipt in answer:
                 stored = self._disk.by_id.get(receipt.task_id)
-                known = stored is not None or receipt.task_id in self.acknowledged
+                # A known one may be deleted by the very step that answers: its retention is over.
+                known = stored is not None or receipt.duplicate
                 require(known, "acknowledged means on disk", receipt.task_id)
-                expires_ms = stored.expires_ms if stored is not None else 0
-                self.acknowledged.setdefault(receipt.task_id, expires_ms)
+                if stored is not None:
+                    self.acknowledged.setdefault(receipt.task_id, stored.expires_ms)
         elif isinstance(command, c.Request) and isinstance(answer, tuple):
             self._check_grants(command.session, command.request_id, answer)
         elif isinstance(command, c.Report) and isinstance(answer, c.Reported):
             for outcome, verdict in zip(command.outcomes, answer.verdicts, strict=True):
+                self.met.add(verdict.name)
                 self._judge(outcome, verdict)
             if command.request_tasks:
                 self._check_grants(command.session, command.request_id, answer.grants)
@@ -246,6 +261,7 @@ class Laws:
 
     def arrived(self, process: str, grant: Grant) -> None:
         """A ticket arrived at a worker's process."""
+        self.arrivals[process] += 1
         holder = self.process.setdefault(grant.token, process)
         require(holder == process, "a lease is one process's", grant.token, holder, process)
 

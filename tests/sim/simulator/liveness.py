@@ -50,6 +50,7 @@ class Liveness:
         self._master = master
         self.workers: list[Worker] = []
         self.plain_workers: list[PlainWorker] = []
+        self._arrivals: dict[str, int] = {}
         self._odd: dict[tuple[str, ...], int] = {}
         self._deaths: list[Death] = []
         policy = profile.policy
@@ -134,8 +135,12 @@ class Liveness:
         idle = [
             worker
             for worker in (*self.workers, *self.plain_workers)
-            if self.healthy(worker) and worker.idle()
+            if self.healthy(worker)
+            and worker.idle()
+            # Between two tiny tasks is not idle: the next ticket is on its way.
+            and self._laws.arrivals[worker.boot] == self._arrivals.get(worker.boot, 0)
         ]
+        self._arrivals = dict(self._laws.arrivals)
         if not idle:
             return
         book = self._master.core.book

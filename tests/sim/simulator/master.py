@@ -23,6 +23,7 @@ from pullwork_master.core.effects import (
 from pullwork_master.core.machine import Core
 from pullwork_master.core.model import Now
 from pullwork_master.core.rejections import Reason, Rejection
+from pullwork_master.engine import LAST_BYTES, needed_bytes
 from pullwork_master.storage.base import StorageFullError
 from simulator.disk import Disk
 from simulator.events import MS, SECOND, Events, Node
@@ -115,7 +116,7 @@ class Master(Node):
         box: Box | None = None,
     ) -> None:
         """Puts a command to the core; the answer leaves once it is committed."""
-        if isinstance(command, (c.Submit, c.Retry)) and self.disk.free_bytes() is not None:
+        if not self._has_room(needed_bytes(command)):
             if wire is not None and call is not None:
                 wire.answer(call, _disk_full())
             return
@@ -159,6 +160,9 @@ class Master(Node):
         self.steps += 1
         if self._story.told:
             self._tell_step(batch, effects, self.core.book.now.mono_ms - before.mono_ms)
+        if effects.writes.sweep_before_ms and not self._has_room(LAST_BYTES):
+            effects.writes.sweep_before_ms = 0
+            self.core.swept(0)
         if effects.writes:
             wait = self._dice.randint(*self._profile.commit)
             self._events.after(wait, self, self._store, effects)
@@ -214,6 +218,10 @@ class Master(Node):
             self._stream_stands(box, answer)
         elif wire is not None and call is not None:
             wire.answer(call, answer)
+
+    def _has_room(self, wanted_bytes: int) -> bool:
+        free_bytes = self.disk.free_bytes()
+        return free_bytes is None or free_bytes >= wanted_bytes
 
     def _start_over(self) -> None:
         """Refuses all that waits when the disk has no room, and goes back to what is on it."""

@@ -55,6 +55,8 @@ class PlainWorker(Node):
         self.listens = False
         # Token → its outcome, once there is one.
         self._held: dict[str, c.Outcome | None] = {}
+        # Those that say now and then that they are alive.
+        self._long: set[str] = set()
         self._asking = False
         self._event_at = 0
 
@@ -174,7 +176,7 @@ class PlainWorker(Node):
             return
         if self._events.now - self._event_at >= 3 * self._profile.heartbeat:
             self._open()
-        held = tuple(c.Held(token, True) for token in self._held)
+        held = tuple(self._line(token) for token in self._held)
 
         def done(answer: Any, error: str) -> None:
             if self._lost(session, answer) or not isinstance(answer, c.HeartbeatAnswer):
@@ -187,6 +189,9 @@ class PlainWorker(Node):
                 self._ask()
 
         self.wire.call(c.Heartbeat(session, held, Load()), self._profile.heartbeat, done)
+
+    def _line(self, token: str) -> c.Held:
+        return c.Held(token, True, fraction=0.5 if token in self._long else None)
 
     def _drain(self) -> None:
         self.leaving = True
@@ -231,6 +236,8 @@ class PlainWorker(Node):
         self.laws.began(self.boot, grant.token)
         job = self._jobs.by_id[grant.spec.id]
         wait = self._jobs.run_time(job)
+        if job.deed is Deed.LONG:
+            self._long.add(grant.token)
         if job.deed in (Deed.DEADLY, Deed.KILLS_WORKER):
             self._events.after(wait, self, self._dies_of, grant.token)
         elif self.quiet or job.deed not in (Deed.HANGS, Deed.STUBBORN):
@@ -261,12 +268,20 @@ class PlainWorker(Node):
             if self._lost(session, answer):
                 return
             if not isinstance(answer, c.Reported):
+                if self._dice.random() < 0.1:
+                    self._change_mind(token)
                 self._later(self._report, token)
                 return
             self._held.pop(token, None)
             self._ask()
 
         self.wire.call(c.Report(session, (outcome,)), self._profile.call_timeout, done)
+
+    def _change_mind(self, token: str) -> None:
+        """Reports something else than before, as a worker with a bug of its own would."""
+        if self._held.get(token) is not None:
+            result = c.Success(f"{token}/changed".encode(), "text/plain")
+            self._held[token] = c.Outcome(token, result, b"s" + result.payload)
 
     def _tell(self, what: str, *facts: object) -> None:
         if self._story.told:

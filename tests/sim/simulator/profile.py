@@ -87,7 +87,7 @@ def draw(dice: random.Random) -> Profile:
         grace_ms=1_000,
         silence_grace_ms=2 * heartbeat_ms,
         window_tasks=dice.choice((2, 4, 100)),
-        retention_ms=3_600_000,
+        retention_ms=dice.choice((3_600_000, 3_600_000, 2 * heartbeat_ms)),
         sweep_tasks=dice.choice((1, 3, 100)),
         sweep_every_ms=2 * heartbeat_ms,
     )

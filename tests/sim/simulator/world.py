@@ -111,7 +111,8 @@ class World:
     def _healing(self) -> int:
         policy, profile = self.profile.policy, self.profile
         deaths = 3 * (policy.lease_ms * MS + 4 * SECOND) if "kills worker" in profile.deeds else 0
-        return REST + 4 * policy.lease_ms * MS + 8 * profile.heartbeat + deaths
+        work = profile.tasks * (4 * profile.heartbeat + 4 * SECOND)
+        return work + REST + 4 * policy.lease_ms * MS + 8 * profile.heartbeat + deaths
 
     def _set_wall_right(self) -> None:
         """Delays count by the wall clock, which may have been set back since."""
