@@ -25,7 +25,7 @@ SERVICES := $(wildcard proto/pullwork/v1/*_service.proto)
 # The plugins of protoc are found by PATH.
 PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto
 
-.PHONY: help demo test sim mutants faults check format proto proto-check proto-baseline docs clean
+.PHONY: help demo test sim mutants faults bench check format proto proto-check proto-baseline docs clean
 
 help:  ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -53,6 +53,9 @@ mutants: $(READY_DEV)  ## Plant bugs one by one; the simulator and the core's te
 faults: $(READY_DEV)  ## Hurt a real cluster, print what became of every task (FULL=1, MINUTES=…, ONLY=…)
 	@PYTHONPATH=tests/faults:tests/service $(BIN)/python -m fault_harness \
 	  $(if $(FULL),--full) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only $(ONLY))
+
+bench: $(READY_DEV)  ## Measure throughput, latency, CPU time (ONLY=throughput; QUICK=1; ARGS="--help")
+	@PYTHONPATH=benchmarks $(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 check: $(READY_DEV)  ## Check format, lint, types, import law, contract and stubs
 	@echo "ruff: format and lint"

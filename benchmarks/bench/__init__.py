@@ -1,0 +1,1 @@
+"""Measures Pullwork as it is run: master, workers and client in processes of their own."""

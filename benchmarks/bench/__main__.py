@@ -1,0 +1,96 @@
+"""Measures Pullwork on this machine and prints tables."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench.process import BenchError
+from bench.report import Results, show
+from bench.section import Lab, Section, Sizes
+from bench.throughput import THROUGHPUT
+
+SECTIONS = (THROUGHPUT,)
+BENCHMARKS = Path(__file__).parents[1]
+
+
+def arguments() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument(
+        "--only", default="", metavar="NAMES", help="sections, with commas between; see --list"
+    )
+    parser.add_argument("--list", action="store_true", help="name the sections")
+    parser.add_argument(
+        "--quick", action="store_true", help="few tasks, one round: shows only that it works"
+    )
+    parser.add_argument("--rounds", type=int, help="how often each figure is measured; else 3")
+    parser.add_argument("--tasks", type=int, help="how many tasks a measurement has; else 20,000")
+    parser.add_argument(
+        "--folder", type=Path, help="where data folders are made: on the disk to measure"
+    )
+    return parser.parse_args()
+
+
+def chosen(names: str) -> list[Section]:
+    """Returns the sections of that name; all if none is named."""
+    wanted = [name for name in names.split(",") if name]
+    known = {section.name: section for section in SECTIONS}
+    if unknown := sorted(set(wanted) - known.keys()):
+        sys.exit(f"no section is called {', '.join(unknown)}; there are: {', '.join(known)}")
+    return [known[name] for name in wanted] or list(SECTIONS)
+
+
+def sizes(options: argparse.Namespace) -> Sizes:
+    """Returns how much is to be measured."""
+    usual = Sizes.quick() if options.quick else Sizes.full()
+    changed = {key: value for key in ("rounds", "tasks") if (value := getattr(options, key))}
+    return dataclasses.replace(usual, **changed)
+
+
+def run(sections: list[Section], much: Sizes, folder: Path, console: Console) -> Results:
+    """Measures sections one after another, showing how far it is."""
+    results: Results = []
+    looks = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*looks, console=console, transient=True) as progress:
+        total = sum(section.steps(much) for section in sections)
+        bar = progress.add_task("starting", total=total)
+
+        for section in sections:
+
+            def step(what: str, section: Section = section) -> None:
+                progress.update(bar, advance=1, description=f"{section.name}: {what}")
+
+            figures = section.measure(Lab(folder, much, step))
+            show(progress.console, section, figures)
+            results.append((section, figures))
+    return results
+
+
+def main() -> None:
+    """Measures what was asked for; exit code 1 if a process broke or a result was wrong."""
+    options = arguments()
+    if options.list:
+        for section in SECTIONS:
+            print(f"{section.name:12} {section.title}")
+        return
+    parent = options.folder or BENCHMARKS.parent / "build"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=parent))
+    try:
+        run(chosen(options.only), sizes(options), folder, Console())
+    except BenchError as error:
+        sys.exit(f"the benchmark can't go on: {error}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
