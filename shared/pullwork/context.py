@@ -7,8 +7,7 @@ worker puts there. Worker processes load this, so it stays free of gRPC.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -95,22 +94,15 @@ class TaskContext:
             raise TaskCancelledError("the task is to end")
 
 
-_current: Final[ContextVar[TaskContext]] = ContextVar("pullwork_task")
+# A maker, since most tasks never ask: to make the context costs as much as to call a function.
+running: Final[ContextVar[Callable[[], TaskContext]]] = ContextVar("pullwork_task")
+"""What makes the context of the attempt that runs here; executors set it."""
 
 
 def current() -> TaskContext:
     """Returns the context of the task that runs here; raises NoTaskError outside of one."""
     try:
-        return _current.get()
+        make = running.get()
     except LookupError:
         raise NoTaskError from None
-
-
-@contextmanager
-def running(context: TaskContext) -> Iterator[None]:
-    """Makes a context the current one; for executors."""
-    token = _current.set(context)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return make()

@@ -39,8 +39,9 @@ def test_there_is_no_context_outside_of_a_task() -> None:
 
 
 def test_a_context_is_there_as_long_as_its_task_runs(here: TaskContext) -> None:
-    with context.running(here):
-        assert context.current() is here
+    set_before = context.running.set(lambda: here)
+    assert context.current() is here
+    context.running.reset(set_before)
     with pytest.raises(NoTaskError):
         context.current()
 

@@ -19,11 +19,13 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
+from pullwork.context import TaskContext
 from pullwork.tasks import collect
 from pullwork_worker.executors import frames
-from pullwork_worker.executors.invoke import AnyTask, call, failure_of
+from pullwork_worker.executors.invoke import AnyTask, call, context_of, failure_of
 from pullwork_worker.executors.work import Work
 from pullwork_worker.outcome import Blame, Failure, Outcome, Success
 
@@ -107,12 +109,10 @@ class Child:
         if memory_limit:
             resource.setrlimit(resource.RLIMIT_AS, (memory_limit, memory_limit))
         self._reply((frames.READY,))
-        for frame in self._incoming:
-            seq = frame[0]
-            if not self._claim(seq):
-                continue
-            if not self._attempt(seq, Work(*frame[1:])):
-                return 0
+        for attempts in self._incoming:
+            for seq, *work in attempts:
+                if self._claim(seq) and not self._attempt(seq, Work._make(work)):
+                    return 0
         return 0
 
     def _claim(self, seq: int) -> bool:
@@ -136,9 +136,8 @@ class Child:
         out_of_memory = False
         outcome: Outcome
         try:
-            task = self._tasks[work.type]
-            channel = PipeChannel(seq, self._data, self._control)
-            outcome = call(task, work, channel)
+            make_context = partial(self._context, seq, work)
+            outcome = call(self._tasks[work.type], work, make_context)
         except MemoryError:
             out_of_memory = True
         # Outside of the handler, so that what filled the memory is free again.
@@ -158,6 +157,9 @@ class Child:
             self._reply((frames.FAILURE, seq, run_s, blame, *words, outcome.retryable))
         # Memory that ran out once is full of holes, and other code may have met it half way.
         return not out_of_memory
+
+    def _context(self, seq: int, work: Work) -> TaskContext:
+        return context_of(work, PipeChannel(seq, self._data, self._control))
 
     def _reply(self, values: tuple[Any, ...]) -> None:
         self._data.sendall(frames.pack(values))

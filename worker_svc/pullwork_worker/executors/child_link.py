@@ -120,12 +120,12 @@ class ChildLink(asyncio.Protocol):
 
     def start(self, tickets: Sequence[Ticket]) -> None:
         """Writes attempts to the child, to run one after the other."""
-        parts = []
+        attempts = []
         for ticket in tickets:
             self._seq += 1
             self._unreplied.append((self._seq, ticket.token))
-            parts.append(frames.pack((self._seq, *cast(Work, ticket.work))))
-        self._write(b"".join(parts))
+            attempts.append((self._seq, *cast(Work, ticket.work)))
+        self._write(frames.pack(tuple(attempts)))
         claims = frames.CLAIM * len(tickets)
         if self._fresh:
             claims = frames.CLAIM_FRESH + claims[1:]

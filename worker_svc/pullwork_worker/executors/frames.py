@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import marshal
 import struct
-from collections.abc import Iterator
 from typing import Any, Final
 
 _LENGTH: Final = struct.Struct("!I")
+
+# To a child: at first its setup; then attempts, any number in a frame, each (seq, *Work).
 
 # From a child: the first element of each frame.
 READY: Final = 0  # (READY,)
@@ -40,22 +41,29 @@ class Frames:
     """Cuts what arrives into frames."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        # The beginning of a frame, and how many bytes it takes until there is something to cut.
+        self._rest = bytearray()
+        self._wanted = 0
 
-    def feed(self, data: bytes) -> Iterator[tuple[Any, ...]]:
-        """Takes bytes in, and yields the frames that are complete."""
-        buffer = self._buffer
-        buffer += data
-        start, size = 0, len(buffer)
-        try:
-            while size - start >= _LENGTH.size:
-                (length,) = _LENGTH.unpack_from(buffer, start)
-                end = start + _LENGTH.size + length
-                if end > size:
-                    break
-                with memoryview(buffer) as view, view[start + _LENGTH.size : end] as body:
-                    frame = marshal.loads(body)
-                start = end
-                yield frame
-        finally:
-            del buffer[:start]
+    def feed(self, data: bytes) -> list[tuple[Any, ...]]:
+        """Takes bytes in, and returns the frames that are complete now."""
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._wanted:
+                return []
+            data = bytes(self._rest)
+            self._rest.clear()
+        found = []
+        start, size = 0, len(data)
+        self._wanted = _LENGTH.size
+        while size - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(data, start)
+            body = start + _LENGTH.size
+            end = body + length
+            if end > size:
+                self._wanted = end - start
+                break
+            found.append(marshal.loads(data[body:end]))
+            start = end
+        self._rest += data[start:]
+        return found

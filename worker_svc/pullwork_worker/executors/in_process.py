@@ -109,13 +109,13 @@ async def call_async(task: AnyTask, work: Work, channel: Channel) -> Outcome:
         args, kwargs = decode_args(task, work.payload, work.content_type)
     except PayloadError as error:
         return rejected(error)
-    with running(context_of(work, channel)):
-        try:
-            value = await task.fn(*args, **kwargs)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            return failure_of(error)
+    running.set(partial(context_of, work, channel))  # in a copy of the context that dies with it
+    try:
+        value = await task.fn(*args, **kwargs)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        return failure_of(error)
     return packed(task, value)
 
 
@@ -147,7 +147,7 @@ class ThreadExecutor:
         started = time.perf_counter()
         outcome: Outcome
         try:
-            outcome = call(self._tasks[work.type], work, channel)
+            outcome = call(self._tasks[work.type], work, partial(context_of, work, channel))
         except MemoryError as error:
             outcome = failure_of(error)
         end = (slot, work.token, outcome, time.perf_counter() - started)

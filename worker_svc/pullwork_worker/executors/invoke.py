@@ -6,6 +6,7 @@ The same in a child process, in a thread and on the loop.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from typing import Any, Final
 
 from pullwork.context import Channel, TaskContext, running
@@ -37,19 +38,21 @@ def context_of(work: Work, channel: Channel) -> TaskContext:
     )
 
 
-def call(task: AnyTask, work: Work, channel: Channel) -> Outcome:
+def call(task: AnyTask, work: Work, make_context: Callable[[], TaskContext]) -> Outcome:
     """Calls a function and returns how it ended; lets MemoryError through."""
     try:
         args, kwargs = decode_args(task, work.payload, work.content_type)
     except PayloadError as error:
         return rejected(error)
-    with running(context_of(work, channel)):
-        try:
-            value = task.fn(*args, **kwargs)
-        except MemoryError:
-            raise
-        except BaseException as error:  # SystemExit too: a task ends, not its executor
-            return failure_of(error)
+    before = running.set(make_context)
+    try:
+        value = task.fn(*args, **kwargs)
+    except MemoryError:
+        raise
+    except BaseException as error:  # SystemExit too: a task ends, not its executor
+        return failure_of(error)
+    finally:
+        running.reset(before)
     return packed(task, value)
 
 
