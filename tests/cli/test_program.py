@@ -35,8 +35,9 @@ from pullwork.errors import (
 )
 
 COMMANDS = (
-    *("cancel", "config", "demo", "drain", "evict", "explain", "get", "list", "master", "members"),
-    *("queues", "retry", "run", "submit", "version", "wait", "watch", "worker", "workers"),
+    *("cancel", "config", "demo", "drain", "evict", "explain", "get", "health", "list", "master"),
+    *("members", "queues", "retry", "run", "submit", "version", "wait", "watch", "worker"),
+    "workers",
 )
 
 

@@ -75,6 +75,16 @@ def test_a_silent_stream_is_opened_again_after_three_intervals() -> None:
     only(do.OpenStream, follows)
 
 
+def test_a_worker_is_in_contact_until_three_intervals_passed_without_an_answer() -> None:
+    machine = made()
+    assert not machine.link.in_contact(0.0), "nobody answered yet"
+    enter(machine)
+    assert machine.link.in_contact(14.9)
+    assert not machine.link.in_contact(15.0)
+    machine.session_lost("s1", 1.0)
+    assert not machine.link.in_contact(1.0), "there is no session"
+
+
 def test_heartbeats_list_everything_until_its_verdict() -> None:
     machine = made(slots=2)
     request = only(do.RequestWork, enter(machine))

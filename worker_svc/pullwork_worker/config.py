@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from pullwork.log import Format, Level
-from pullwork.settings import DefaultText, Duration, MasterAddress, Section, Size
+from pullwork.settings import DefaultText, Duration, HostPort, MasterAddress, Section, Size
 
 NAME_CHARS_MAX = 128
 
@@ -90,6 +90,11 @@ class WorkerSettings(Section):
     )
     labels: dict[str, str] = Field(
         default={}, max_length=64, description="Free words about this node."
+    )
+    health_listen: HostPort | None = Field(
+        default=None,
+        description="Where to answer health checks (grpc.health.v1): the service '' says that the "
+        "process is well, 'connected' that its master answers. It listens nowhere by default.",
     )
     log_level: Level = Field(default="info", description="The least level to log.")
     log_format: Format = Field(

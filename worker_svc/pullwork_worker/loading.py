@@ -53,7 +53,7 @@ def load_abilities(settings: WorkerSettings) -> Abilities:
     if not abilities.tasks and not abilities.commands:
         raise SettingsError(
             "there is nothing that this worker can do; name a module with functions marked "
-            "@task, e.g. --tasks myapp.tasks"
+            "@task, e.g. --tasks myapp.tasks or PULLWORK_WORKER_TASKS=myapp.tasks"
         )
     return abilities
 

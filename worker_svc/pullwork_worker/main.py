@@ -23,6 +23,7 @@ from pullwork_worker.executors.command import CommandExecutor
 from pullwork_worker.executors.in_process import CoroutineExecutor, ThreadExecutor
 from pullwork_worker.executors.process import ProcessExecutor
 from pullwork_worker.executors.work import Executor
+from pullwork_worker.health import answering_health
 from pullwork_worker.loading import Abilities, load_abilities
 from pullwork_worker.machine import Machine
 from pullwork_worker.machine.ticket import Kind
@@ -77,7 +78,10 @@ def equip(runner: WorkerRunner, settings: WorkerSettings, abilities: Abilities) 
 
 
 async def work(settings: WorkerSettings, abilities: Abilities) -> int:
-    """Works until a signal or the master ends it; returns the exit code."""
+    """Works until a signal or the master ends it; returns the exit code.
+
+    Raises SettingsError if it can't listen where it is told to answer health checks.
+    """
     runner = make_worker(settings, abilities)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,7 +96,9 @@ async def work(settings: WorkerSettings, abilities: Abilities) -> int:
             "types": ",".join(sorted(abilities.kinds())),
         },
     )
-    over = await runner.run()
+    link = runner.machine.link
+    async with answering_health(settings.health_listen, lambda: link.in_contact(runner.now())):
+        over = await runner.run()
     log.log(logging.ERROR if over.code else logging.INFO, "worker ends: %s", over.reason)
     return over.code
 
@@ -100,7 +106,7 @@ async def work(settings: WorkerSettings, abilities: Abilities) -> int:
 def run(settings: WorkerSettings) -> int:
     """Runs a worker in this process until it ends; returns the exit code.
 
-    Raises SettingsError if a task module can't be used.
+    Raises SettingsError if a task module, or the address for health checks, can't be used.
     """
     setup(settings.log_level, settings.log_format)
     return asyncio.run(work(settings, load_abilities(settings)))
@@ -141,6 +147,9 @@ def command(
     ] = None,
     look_ahead_max: Annotated[
         int | None, typer.Option(help="How many tickets to hold beyond the slots.")
+    ] = None,
+    health_listen: Annotated[
+        str | None, typer.Option(help="Where to answer health checks, host:port.")
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, human or json.")] = None,

@@ -31,7 +31,7 @@ class ExitCode(enum.IntEnum):
 _MEANINGS = {
     ExitCode.OK: "done",
     ExitCode.FAILED: "a task failed or was cancelled; the demo's totals are wrong; a service "
-    "could not go on",
+    "could not go on, or is not well",
     ExitCode.BAD_INPUT: "wrong usage, bad input or bad settings",
     ExitCode.NOT_FOUND: "no such task, worker or queue",
     ExitCode.UNREACHABLE: "the master could not be reached, or gave no answer in time",

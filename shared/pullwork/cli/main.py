@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 import typer
 
-from pullwork.cli.commands import change, config, demo, follow, look, nodes, queues, submit, version
+from pullwork.cli.commands import (
+    change,
+    config,
+    demo,
+    follow,
+    health,
+    look,
+    nodes,
+    queues,
+    submit,
+    version,
+)
 from pullwork.cli.exits import ExitCode
 from pullwork.cli.group import RootGroup, add_placeholders, service_entries
 
@@ -47,6 +58,7 @@ def make_app() -> typer.Typer:
         "members": nodes.members,
         "drain": nodes.drain,
         "evict": nodes.evict,
+        "health": health.health,
     }
     for name, function in cluster.items():
         app.command(name, rich_help_panel="The cluster")(function)

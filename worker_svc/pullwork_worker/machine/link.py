@@ -116,6 +116,11 @@ class Link:
         self.contact_at = now
         self.stopped_for_silence = False
 
+    def in_contact(self, now: float) -> bool:
+        """Returns whether there is a session, and its master answered not long ago."""
+        silent_at = self.contact_at + SILENT_INTERVALS * self.interval_s
+        return self.phase is Phase.IN and now < silent_at
+
     def reserved(self) -> int:
         """Returns how many tickets are asked for already."""
         parked = self.request.tickets_max if self.request is not None else 0
