@@ -95,6 +95,7 @@ class Codec:
         self._required = {p.name for p in parameters if p.default is p.empty}
         self._by_position = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self._position_only = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY)
+        self._defaults = {p.name: p.default for p in parameters}
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
@@ -198,12 +199,11 @@ class Codec:
     def _encode_alone(self, values: dict[str, Any]) -> Encoded:
         assert self._alone is not None
         name, kind = self._alone
-        for unknown in values.keys() - {name}:
+        for unknown in values.keys() - self._names:
             raise PayloadError(f"{self._type_name}: no parameter {unknown!r}", field=unknown)
         if name not in values and name in self._required:
             raise PayloadError(f"{self._type_name}: argument {name!r} is missing", field=name)
-        default = inspect.signature(self._fn).parameters[name].default
-        value = values.get(name, default)
+        value = values.get(name, self._defaults[name])
         if not isinstance(value, kind):
             raise PayloadError(
                 f"{self._type_name}: argument {name!r} must be {kind.__name__}, "

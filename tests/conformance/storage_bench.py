@@ -71,7 +71,7 @@ class Bench:
 
 def a_task(seq: int, state: State = State.QUEUED, **fields: Any) -> Task:
     """Makes a task; fields of its spec go there."""
-    names = Spec.__dataclass_fields__.keys() - {"digest"}
+    names = set(Spec._fields) - {"digest"}
     spec = {name: fields.pop(name) for name in names & fields.keys()}
     spec.setdefault("id", id_of(seq))
     spec.setdefault("queue", "default")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from storage_bench import Bench, a_task, ended, id_of, plain, plain_all, seqs
@@ -21,7 +20,7 @@ def test_known_ids_are_answered_with_their_digest_and_the_others_are_left_out(
     bench: Bench,
 ) -> None:
     task = a_task(1)
-    task.spec = replace(task.spec, digest=b"\x01\x02")
+    task.spec = task.spec._replace(digest=b"\x01\x02")
     bench.insert(task, a_task(2))
     found = bench.storage.find(Wants(known_ids=[id_of(1), id_of(2), id_of(3)]))
     assert found.known == {id_of(1): b"\x01\x02", id_of(2): b""}

@@ -12,7 +12,7 @@ from test_storage_find import a_mixed_store, filters
 
 from pullwork_master.core.commands import Filter
 from pullwork_master.core.effects import Writes
-from pullwork_master.core.model import Spec, State, Task
+from pullwork_master.core.model import State, Task
 from pullwork_master.storage import sqlite_queries, sqlite_sweep
 
 HEAVY: dict[str, Any] = {
@@ -26,7 +26,7 @@ HEAVY: dict[str, Any] = {
 
 def light(task: Task, *, result: bool) -> dict[str, object]:
     """What a view shows of a task that is not asked for alone."""
-    spec: Spec = replace(task.spec, payload=b"")
+    spec = task.spec._replace(payload=b"")
     return plain(replace(task, spec=spec, checkpoint=b"", result=task.result if result else None))
 
 

@@ -233,7 +233,7 @@ def unique_key_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Clients._duplicate
 
     def duplicate(self: Clients, new: NewTask, *more: Any) -> str | None:
-        return real(self, new._replace(spec=replace(new.spec, unique_key="")), *more)
+        return real(self, new._replace(spec=new.spec._replace(unique_key="")), *more)
 
     monkeypatch.setattr(Clients, "_duplicate", duplicate)
 

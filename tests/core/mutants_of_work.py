@@ -108,7 +108,7 @@ def quarantine_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     real = leases.lose
 
     def lose(book: Book, task: Task, failure: Any, **more: Any) -> None:
-        spec, task.spec = task.spec, replace(task.spec, max_worker_deaths=10**9)
+        spec, task.spec = task.spec, task.spec._replace(max_worker_deaths=10**9)
         real(book, task, failure, **more)
         task.spec = spec
 

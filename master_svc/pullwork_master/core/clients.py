@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 
 from pullwork_master.core import leases
 from pullwork_master.core.book import Book
@@ -115,7 +114,7 @@ class Clients:
         book.queue(spec.queue)
         task = Task(
             seq=book.next_seq,
-            spec=replace(spec, not_before_ms=ready_ms) if new.delay_ms else spec,
+            spec=spec._replace(not_before_ms=ready_ms) if new.delay_ms else spec,
             state=State.SCHEDULED if waits else State.QUEUED,
             created_ms=now_ms,
             ready_ms=ready_ms if waits else 0,

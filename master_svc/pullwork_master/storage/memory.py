@@ -45,7 +45,7 @@ def _outline(task: Task, *, result: bool) -> Task:
     """Copies a task without what is heavy, as lists show it."""
     return replace(
         task,
-        spec=replace(task.spec, payload=b""),
+        spec=task.spec._replace(payload=b""),
         checkpoint=b"",
         result=task.result if result else None,
     )

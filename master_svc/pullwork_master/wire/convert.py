@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -18,6 +20,13 @@ def moment(ms: int) -> Timestamp:
 def duration(ms: int) -> Duration:
     """Makes a duration of milliseconds, zero or more."""
     return Duration(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
+
+
+def _put(field: Timestamp, ms: int) -> None:
+    """Sets a timestamp where it stands: every end has four of them."""
+    field.seconds, thousandths = divmod(ms, 1000)
+    if thousandths:
+        field.nanos = thousandths * 1_000_000
 
 
 def ticket(grant: Grant) -> worker_pb2.Ticket:
@@ -67,16 +76,14 @@ def attempt(kept: Attempt) -> task_pb2.Attempt:
     )
 
 
-def spec(kept: Spec, *, payload: bool) -> task_pb2.TaskSpec:
-    """Shows what was submitted, with defaults filled in."""
+@lru_cache(1024)
+def _alike(kept: Spec) -> task_pb2.TaskSpec:
+    """Makes what many tasks have in common, for `spec` to copy: that takes a tenth of the time."""
     policy = kept.retry
     made = task_pb2.TaskSpec(
-        task_id=kept.id,
         queue=kept.queue,
         type=kept.type,
-        payload=kept.payload if payload else b"",
         content_type=kept.content_type,
-        headers=dict(kept.headers),
         priority=kept.priority,
         retry=task_pb2.RetryPolicy(
             max_attempts=policy.max_attempts,
@@ -87,10 +94,7 @@ def spec(kept: Spec, *, payload: bool) -> task_pb2.TaskSpec:
         max_worker_deaths=kept.max_worker_deaths,
         owner=kept.owner,
         retention=duration(kept.retention_ms),
-        unique_key=kept.unique_key,
     )
-    if kept.not_before_ms:
-        made.not_before.CopyFrom(moment(kept.not_before_ms))
     if kept.execution_timeout_ms:
         made.execution_timeout.CopyFrom(duration(kept.execution_timeout_ms))
     if kept.progress_timeout_ms:
@@ -98,27 +102,44 @@ def spec(kept: Spec, *, payload: bool) -> task_pb2.TaskSpec:
     return made
 
 
+def _fill_spec(made: task_pb2.TaskSpec, kept: Spec, *, payload: bool) -> None:
+    alike = kept._replace(
+        id="", payload=b"", headers=(), not_before_ms=0, unique_key="", digest=b""
+    )
+    made.CopyFrom(_alike(alike))
+    made.task_id = kept.id
+    if payload:
+        made.payload = kept.payload
+    if kept.headers:
+        made.headers.update(kept.headers)
+    if kept.unique_key:
+        made.unique_key = kept.unique_key
+    if kept.not_before_ms:
+        _put(made.not_before, kept.not_before_ms)
+
+
 def task(kept: Task, *, payload: bool = False, result: bool = True) -> task_pb2.Task:
     """Shows a task; lists leave out payload and result, watches the payload."""
     made = task_pb2.Task(
-        spec=spec(kept.spec, payload=payload),
         state=int(kept.state),  # type: ignore[arg-type]
         attempt=kept.attempt,
         failures=kept.failures,
         worker_deaths=kept.deaths,
-        created_at=moment(kept.created_ms),
         worker=kept.worker,
         session_id=kept.session,
-        attempts=[attempt(each) for each in kept.history],
         revision=kept.revision,
     )
+    _fill_spec(made.spec, kept.spec, payload=payload)
+    _put(made.created_at, kept.created_ms)
+    if kept.history:
+        made.attempts.extend([attempt(each) for each in kept.history])
     if kept.ready_ms:
-        made.ready_at.CopyFrom(moment(kept.ready_ms))
+        _put(made.ready_at, kept.ready_ms)
     if kept.started_ms:
-        made.started_at.CopyFrom(moment(kept.started_ms))
+        _put(made.started_at, kept.started_ms)
     if kept.ended_ms:
-        made.ended_at.CopyFrom(moment(kept.ended_ms))
-        made.expires_at.CopyFrom(moment(kept.expires_ms))
+        _put(made.ended_at, kept.ended_ms)
+        _put(made.expires_at, kept.expires_ms)
     if kept.failure is not None:
         made.failure.CopyFrom(failure(kept.failure))
     if result and kept.result is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final
 
 from pullwork.v1 import task_pb2
@@ -15,6 +16,8 @@ from pullwork_master.core.effects import Effects
 from pullwork_master.core.model import Task
 from pullwork_master.core.rejections import shutting_down
 from pullwork_master.wire import convert
+
+_revision = attrgetter("revision")
 
 MAILBOX_TASKS_MAX: Final = 5_000  # more than one watcher may name by id
 
@@ -80,15 +83,19 @@ class Watchers:
         self._by_id: dict[str, set[Watcher]] = {}
         self._by_owner: dict[str, set[Watcher]] = {}
         self._by_queue: dict[str, set[Watcher]] = {}
+        # How many want every change: while nobody does, only ends are looked at.
+        self._curious = 0
 
     def add(self, watcher: Watcher) -> Watcher:
         """Lets a watcher hear all that is committed from now on."""
+        self._curious += watcher.every_change
         for index, key in self._places(watcher):
             index.setdefault(key, set()).add(watcher)
         return watcher
 
     def remove(self, watcher: Watcher) -> None:
         """Forgets a watcher."""
+        self._curious -= watcher.every_change
         for index, key in self._places(watcher):
             members = index.get(key)
             if members is not None:
@@ -114,8 +121,11 @@ class Watchers:
     def tell(self, effects: Effects) -> None:
         """Leaves a committed step's changes with those who watch them, ends in their order:
         a cursor behind one end says that all before it were told."""
-        for kept in sorted(effects.changed.values(), key=lambda kept: kept.revision):
-            ended = kept.state.ended
+        changed: Iterable[Task] = effects.changed.values()
+        if not self._curious:
+            changed = [kept for kept in changed if kept.revision]
+        for kept in sorted(changed, key=_revision):
+            ended = kept.revision != 0
             if ended:
                 self.revision = max(self.revision, kept.revision)
             shown = None
