@@ -26,11 +26,11 @@ ALIVE: Final = ""
 CONNECTED: Final = "connected"
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Answer = health_pb2.HealthCheckResponse
+Answer = Any  # health_pb2.HealthCheckResponse; its package has no types
 
 
-class Health(health_pb2_grpc.HealthServicer):
-    """Says that the worker's loop turns, and whether its master answers."""
+class Health:
+    """The servicer: says that the worker's loop turns, and whether its master answers."""
 
     def __init__(self, connected: Callable[[], bool]) -> None:
         self._connected = connected
@@ -38,9 +38,9 @@ class Health(health_pb2_grpc.HealthServicer):
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> Answer:
         """Answers at once."""
         if request.service == ALIVE:
-            return Answer(status=Answer.SERVING)
+            return _answer(well=True)
         if request.service == CONNECTED:
-            return Answer(status=Answer.SERVING if self._connected() else Answer.NOT_SERVING)
+            return _answer(well=self._connected())
         return await context.abort(
             grpc.StatusCode.NOT_FOUND,
             f"no service {request.service!r}; a worker has '' (its process) and 'connected' "
@@ -52,7 +52,12 @@ class Health(health_pb2_grpc.HealthServicer):
     ) -> AsyncIterator[Answer]:
         """Is not offered: it would keep streams open for what one call tells."""
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "call Check")
-        yield Answer()
+        yield _answer(well=False)
+
+
+def _answer(*, well: bool) -> Answer:
+    kind = health_pb2.HealthCheckResponse
+    return kind(status=kind.SERVING if well else kind.NOT_SERVING)
 
 
 @asynccontextmanager
