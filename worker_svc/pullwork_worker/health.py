@@ -29,8 +29,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Answer = Any  # health_pb2.HealthCheckResponse; its package has no types
 
 
-class Health:
-    """The servicer: says that the worker's loop turns, and whether its master answers."""
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # untyped, so Any
+    """Says that the worker's loop turns, and whether its master answers."""
 
     def __init__(self, connected: Callable[[], bool]) -> None:
         self._connected = connected
