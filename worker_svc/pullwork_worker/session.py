@@ -24,7 +24,7 @@ from pullwork.v1 import master_service_pb2_grpc, worker_pb2
 from pullwork_worker.machine import Machine
 from pullwork_worker.machine import instructions as do
 from pullwork_worker.machine.instructions import Instruction
-from pullwork_worker.wire import held_to, outcome_to, ticket_of
+from pullwork_worker.wire import held_to, report_to, ticket_of
 
 # How long the master may keep a request that it has nothing for.
 PARK_S: Final = 20
@@ -317,14 +317,8 @@ class Session:
 
     async def _report(self, call: do.Report) -> None:
         machine, runner = self._runner.machine, self._runner
-        request = pb.ReportResultRequest(
-            session_id=call.session_id,
-            outcomes=[outcome_to(token, outcome) for token, outcome in call.outcomes],
-            request_tasks=call.tickets_max,
-            request_id=call.request_id,
-        )
         try:
-            answer = await self._stub.ReportResult(request, timeout=_CALL_S)
+            answer = await self._stub.ReportResult(report_to(call), timeout=_CALL_S)
         except grpc.aio.AioRpcError as rpc_error:
             error = from_rpc_error(rpc_error)
             if isinstance(error, SessionLostError):

@@ -8,8 +8,8 @@ from typing import Final
 from pullwork.v1 import master_service_pb2 as pb
 from pullwork.v1 import task_pb2, worker_pb2
 from pullwork_worker.executors.work import Work
-from pullwork_worker.machine.instructions import HeldLine
-from pullwork_worker.machine.ticket import Failure, Outcome, Success, Ticket
+from pullwork_worker.machine.instructions import HeldLine, Report
+from pullwork_worker.machine.ticket import Failure, Success, Ticket
 
 # The contract's bounds.
 _TYPE_CHARS_MAX: Final = 256
@@ -39,21 +39,35 @@ def ticket_of(message: worker_pb2.Ticket) -> Ticket:
     return Ticket(token, type, timeout_s, work)
 
 
-def outcome_to(token: str, outcome: Outcome) -> pb.Outcome:
-    """Returns the message for one outcome."""
-    if isinstance(outcome, Success):
-        payload = task_pb2.Payload(data=outcome.data, content_type=outcome.content_type)
-        return pb.Outcome(lease_token=token, success=payload)
-    if isinstance(outcome, Failure):
-        failure = task_pb2.Failure(
-            kind=task_pb2.FailureKind.ValueType(int(outcome.blame)),
-            type=_text(outcome.type)[:_TYPE_CHARS_MAX],
-            message=_cut(outcome.message, _MESSAGE_BYTES_MAX, keep_end=False),
-            details=_cut(outcome.details, _DETAILS_BYTES_MAX, keep_end=True),
-            retryable=outcome.retryable,
-        )
-        return pb.Outcome(lease_token=token, failure=failure)
-    return pb.Outcome(lease_token=token, released=pb.Outcome.Released())
+def report_to(call: Report) -> pb.ReportResultRequest:
+    """Returns the message for a report."""
+    request = pb.ReportResultRequest(
+        session_id=call.session_id, request_tasks=call.tickets_max, request_id=call.request_id
+    )
+    # Filled in place: messages that are made first and handed over are copied, field by field.
+    for token, outcome in call.outcomes:
+        message = request.outcomes.add()
+        message.lease_token = token
+        if isinstance(outcome, Success):
+            success = message.success
+            success.SetInParent()  # an empty result is one too
+            success.data = outcome.data
+            success.content_type = outcome.content_type
+        elif isinstance(outcome, Failure):
+            message.failure.CopyFrom(_failure_to(outcome))
+        else:
+            message.released.SetInParent()
+    return request
+
+
+def _failure_to(failure: Failure) -> task_pb2.Failure:
+    return task_pb2.Failure(
+        kind=task_pb2.FailureKind.ValueType(int(failure.blame)),
+        type=_text(failure.type)[:_TYPE_CHARS_MAX],
+        message=_cut(failure.message, _MESSAGE_BYTES_MAX, keep_end=False),
+        details=_cut(failure.details, _DETAILS_BYTES_MAX, keep_end=True),
+        retryable=failure.retryable,
+    )
 
 
 def held_to(lines: Iterable[HeldLine]) -> list[worker_pb2.HeldLease]:
