@@ -12,12 +12,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bench.chart import panels, picture
+from bench.floors import FLOORS
+from bench.growth import GROWTH
+from bench.latency import LATENCY
 from bench.process import BenchError
-from bench.report import Results, show
+from bench.report import Results, page, show
 from bench.section import Lab, Section, Sizes
 from bench.throughput import THROUGHPUT
 
-SECTIONS = (THROUGHPUT,)
+SECTIONS = (THROUGHPUT, LATENCY, GROWTH, FLOORS)
 BENCHMARKS = Path(__file__).parents[1]
 
 
@@ -35,6 +39,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, help="how many tasks a measurement has; else 20,000")
     parser.add_argument(
         "--folder", type=Path, help="where data folders are made: on the disk to measure"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="write results.md and results.svg into this folder; a whole run writes them beside "
+        "the benchmark",
     )
     return parser.parse_args()
 
@@ -74,6 +84,16 @@ def run(sections: list[Section], much: Sizes, folder: Path, console: Console) ->
     return results
 
 
+def write(results: Results, folder: Path, out: Path) -> None:
+    """Writes the page and its picture."""
+    out.mkdir(parents=True, exist_ok=True)
+    shown = [panel for section, them in results for panel in panels(section.title, them)]
+    (out / "results.svg").write_text(picture("Pullwork, measured", shown), encoding="utf-8")
+    text = page(results, folder, "results.svg", "make bench")
+    (out / "results.md").write_text(text, encoding="utf-8")
+    print(f"written: {out / 'results.md'}, {out / 'results.svg'}")
+
+
 def main() -> None:
     """Measures what was asked for; exit code 1 if a process broke or a result was wrong."""
     options = arguments()
@@ -84,8 +104,12 @@ def main() -> None:
     parent = options.folder or BENCHMARKS.parent / "build"
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=parent))
+    whole = not (options.only or options.quick or options.rounds or options.tasks)
+    out = options.out or (BENCHMARKS if whole else None)
     try:
-        run(chosen(options.only), sizes(options), folder, Console())
+        results = run(chosen(options.only), sizes(options), folder, Console())
+        if out is not None:
+            write(results, folder, out)
     except BenchError as error:
         sys.exit(f"the benchmark can't go on: {error}")
     finally:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure, measured in several rounds."""
+    """One figure, measured in several rounds; `part` says of what it is a part, if it is one."""
 
     what: str
     unit: str
-    values: tuple[float, ...] = field(default=())
+    values: tuple[float, ...]
+    part: str = ""
 
     def __post_init__(self) -> None:
         if not self.values:
             raise ValueError(f"{self.what}: a figure needs at least one round")
+
+    @property
+    def name(self) -> str:
+        """What it is, in one line."""
+        return f"{self.what}: {self.part}" if self.part else self.what
 
     @property
     def median(self) -> float:
@@ -38,15 +44,18 @@ class Rounds:
     """Gathers values round by round, in the order in which figures first came."""
 
     def __init__(self) -> None:
-        self._values: dict[tuple[str, str], list[float]] = {}
+        self._values: dict[tuple[str, str, str], list[float]] = {}
 
-    def add(self, what: str, unit: str, value: float) -> None:
+    def add(self, what: str, unit: str, value: float, part: str = "") -> None:
         """Adds the value of one round."""
-        self._values.setdefault((what, unit), []).append(value)
+        self._values.setdefault((what, unit, part), []).append(value)
 
     def figures(self) -> list[Figure]:
         """Returns all figures."""
-        return [Figure(what, unit, tuple(them)) for (what, unit), them in self._values.items()]
+        return [
+            Figure(what, unit, tuple(values), part)
+            for (what, unit, part), values in self._values.items()
+        ]
 
 
 def readable(value: float) -> str:

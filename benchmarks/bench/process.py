@@ -19,7 +19,7 @@ import psutil
 
 PATIENCE_S: Final = 30.0
 # What one command to a client may take before it counts as hung.
-ANSWER_S: Final = 300.0
+ANSWER_S: Final = 120.0
 
 
 class BenchError(Exception):
@@ -109,9 +109,11 @@ class Process:
         """Waits for the answer to a command; raises BenchError if none comes, or a wrong result."""
         assert self._popen.stdout is not None
         ready, _, _ = select.select([self._popen.stdout], [], [], ANSWER_S)
-        line = self._popen.stdout.readline() if ready else b""
+        if not ready:
+            raise BenchError(f"{self.name} gave no answer in {ANSWER_S:g} s:\n{self.said()}")
+        line = self._popen.stdout.readline()
         if not line:
-            raise BenchError(f"{self.name} gave no answer:\n{self.said()}")
+            raise BenchError(f"{self.name} broke off:\n{self.said()}")
         answer: dict[str, Any] = json.loads(line)
         if answer.get("wrong"):
             raise BenchError(f"{self.name}: {answer['wrong']} results are missing or wrong")

@@ -28,7 +28,7 @@ def show(console: Console, section: Section, figures: list[Figure]) -> None:
     table.add_column("unit")
     table.add_column("least .. largest", justify="right")
     for it in figures:
-        table.add_row(it.what, it.middle, it.unit, it.spread)
+        table.add_row(it.name, it.middle, it.unit, it.spread)
     console.print(table)
 
 
@@ -50,7 +50,7 @@ def page(results: Results, folder: Path, picture: str, command: str) -> str:
 def markdown(figures: list[Figure]) -> str:
     """Returns figures as a table of a page."""
     head = ("what", "median", "unit", "least .. largest")
-    rows = [(it.what, it.middle, it.unit, it.spread) for it in figures]
+    rows = [(it.name, it.middle, it.unit, it.spread) for it in figures]
     return columns([head, *rows], right=(1, 3))
 
 

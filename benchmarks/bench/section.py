@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bench.figure import Figure
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -17,21 +20,33 @@ class Sizes:
     tasks: int
     # One at a time.
     single: int
+    # Waiting tasks.
+    backlogs: tuple[int, ...]
+    # Bytes of a payload, each with the share of `tasks` that are enough of them.
+    payloads: tuple[tuple[int, float], ...]
 
     @classmethod
     def full(cls) -> Sizes:
         """What figures for people are measured with."""
-        return cls(rounds=3, tasks=20_000, single=500)
+        return cls(
+            rounds=3,
+            tasks=20_000,
+            single=500,
+            backlogs=(25_000, 200_000),
+            payloads=((100, 1), (1_000, 1), (10_000, 0.25), (100_000, 0.05)),
+        )
 
     @classmethod
     def quick(cls) -> Sizes:
         """Shows that the benchmark works; its figures mean nothing."""
-        return cls(rounds=1, tasks=400, single=20)
+        return cls(
+            rounds=1, tasks=300, single=20, backlogs=(500,), payloads=((100, 1), (10_000, 0.1))
+        )
 
 
 @dataclass(frozen=True)
 class Lab:
-    """Where a section measures, how much, and whom it tells how far it is."""
+    """Where a section measures, how much, and whom it tells what comes next."""
 
     folder: Path
     sizes: Sizes
@@ -46,10 +61,10 @@ class Section:
     title: str
     about: str
     measure: Callable[[Lab], list[Figure]]
-    # What `step` will be told, so many times.
+    # How often it will say what comes next.
     steps: Callable[[Sizes], int]
 
 
-def alternated(variants: list[str], number: int) -> list[str]:
+def alternated(variants: Sequence[T], number: int) -> Sequence[T]:
     """Returns variants in an order that changes by round: what comes first is not always first."""
     return variants if number % 2 == 0 else variants[::-1]

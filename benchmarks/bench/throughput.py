@@ -43,12 +43,12 @@ def _measure_one(system: System, client: Process, variant: str, tasks: int, roun
         return
     rounds.add(variant, RATE, tasks / answer["seconds"])
     for role, after in system.cpu_s().items():
-        rounds.add(f"{variant}: {role}", CPU, (after - before[role]) * 1000 / tasks)
+        rounds.add(variant, CPU, (after - before[role]) * 1000 / tasks, role)
 
 
 def _place(figure: Figure) -> tuple[bool, int]:
     """Returns where a figure stands: rates first, then CPU time, each in the order of COMMANDS."""
-    return figure.unit == CPU, list(COMMANDS).index(figure.what.partition(": ")[0])
+    return figure.unit == CPU, list(COMMANDS).index(figure.what)
 
 
 def _steps(sizes: Sizes) -> int:

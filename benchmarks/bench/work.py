@@ -40,3 +40,9 @@ def _one_of_many(number: int) -> Task[..., Any]:
 
 
 MANY = [_one_of_many(number) for number in range(TYPES_MAX)]
+
+
+def sent_to_queue(queue: str) -> Task[..., int]:
+    """Returns the coroutine task as a client has it that sends it to another queue."""
+    made: Task[..., int] = task(type=in_coroutine.type, queue=queue)(in_coroutine.fn)
+    return made
