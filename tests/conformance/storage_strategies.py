@@ -92,7 +92,7 @@ tasks = st.builds(
 # The fields that storage looks at, from few values, so that tasks meet.
 meeting_specs = st.builds(
     # Of a tuple's class hypothesis would make up the fields that are left out here.
-    lambda **fields: Spec(**fields),
+    lambda **fields: Spec(**fields),  # noqa: PLW0108
     id=st.just(str(uuid.UUID(int=0))),
     queue=st.sampled_from(["a", "b"]),
     type=st.sampled_from(["t", "u"]),

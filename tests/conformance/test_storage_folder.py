@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 from storage_bench import Bench, a_task, seqs
 from storage_engines import sqlite
@@ -206,7 +207,7 @@ def test_a_newer_store_is_refused_with_the_remedy_and_left_as_it_is(tmp_path: Pa
 def test_a_store_of_every_version_is_brought_to_this_one(tmp_path: Path, version: int) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    with closing(sqlite3.connect(folder / DATABASE, isolation_level=None)) as old:
+    with closing(apsw.Connection(str(folder / DATABASE))) as old:
         migrate(old, shipped()[:version])
     made = Bench(sqlite(tmp_path))
     made.insert(a_task(1))
@@ -220,8 +221,8 @@ def test_a_store_of_every_version_is_brought_to_this_one(tmp_path: Path, version
 def test_a_migration_that_fails_leaves_the_store_as_it_was() -> None:
     whole = Migration(1, "0001_a.sql", "CREATE TABLE a (x);")
     broken = Migration(2, "0002_b.sql", "CREATE TABLE b (x);\nALTER TABLE nothing ADD y;")
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        with pytest.raises(sqlite3.OperationalError):
+    with closing(apsw.Connection(":memory:")) as connection:
+        with pytest.raises(apsw.SQLError):
             migrate(connection, [whole, broken])
         tables = connection.execute("SELECT name FROM sqlite_schema").fetchall()
         assert tables == [("a",)]
@@ -257,7 +258,7 @@ def test_a_commit_is_synced_before_it_returns(open_store: Bench) -> None:
 
 def test_a_reader_can_not_write(open_store: Bench) -> None:
     reader = open_store.reader()
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(apsw.ReadOnlyError, match="readonly"):
         reader._connection.execute("DELETE FROM tasks")  # type: ignore[attr-defined]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
 from storage_bench import Bench, a_task, ended, id_of
 from storage_engines import sqlite
@@ -34,18 +35,18 @@ def filled(tmp_path: Path) -> Iterator[Bench]:
     made.close()
 
 
-def plans(connection: sqlite3.Connection, folder: Path, call: Callable[[], object]) -> list[str]:
+def plans(connection: apsw.Connection, folder: Path, call: Callable[[], object]) -> list[str]:
     """Returns how SQLite goes about each statement of a call, as EXPLAIN QUERY PLAN says it."""
-    statements: list[str] = []
-    connection.set_trace_callback(statements.append)
+    statements: list[tuple[str, Any]] = []
+    connection.set_exec_trace(lambda _, text, values: statements.append((text, values)) or True)
     call()
-    connection.set_trace_callback(None)
-    with closing(sqlite3.connect(folder / "data" / DATABASE)) as other:
+    connection.set_exec_trace(None)
+    with closing(apsw.Connection(str(folder / "data" / DATABASE))) as other:
         return [
             step[3]
-            for statement in statements
-            if statement.startswith(("SELECT", "WITH", "UPDATE", "DELETE"))
-            for step in other.execute(f"EXPLAIN QUERY PLAN {statement}")
+            for text, values in statements
+            if text.startswith(("SELECT", "WITH", "UPDATE", "DELETE"))
+            for step in other.execute(f"EXPLAIN QUERY PLAN {text}", values)
         ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import apsw
 import pytest
 from storage_bench import Bench, a_queue, a_task, ended
 from typer.testing import CliRunner
@@ -149,7 +150,7 @@ def test_nothing_that_exists_is_overwritten(folder: Path, tmp_path: Path) -> Non
 
 def test_a_failed_copy_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     def fail(done: int, whole: int) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
+        raise apsw.IOError("disk I/O error")
 
     with pytest.raises(StorageError, match="failed: disk I/O error"):
         backup(folder, tmp_path / "copy", fail)

@@ -7,12 +7,13 @@ their own and see what was committed.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+import apsw
 
 from pullwork_master.core.effects import (
     Found,
@@ -34,7 +35,7 @@ from pullwork_master.storage.sqlite_search import search
 from pullwork_master.storage.sqlite_sweep import sweep
 
 # For an operator with the sqlite3 shell, who may hold a write lock for a moment.
-_BUSY_S = 30.0
+_BUSY_MS = 30_000
 
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
@@ -54,7 +55,7 @@ class SqliteStorage:
 
     def __init__(self, folder: str | Path, address: str = "") -> None:
         self._folder = Folder(Path(folder), address)
-        self._connection: sqlite3.Connection | None = None
+        self._connection: apsw.Connection | None = None
         self._last_seq = 0
         self._last_revision = 0
 
@@ -148,12 +149,12 @@ class SqliteStorage:
         self._folder.unlock()
 
     @property
-    def _open_connection(self) -> sqlite3.Connection:
+    def _open_connection(self) -> apsw.Connection:
         assert self._connection is not None, "not open"
         return self._connection
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[apsw.Connection]:
         connection = self._open_connection
         with self._folder.explaining():
             connection.execute("BEGIN IMMEDIATE")
@@ -169,9 +170,8 @@ class SqliteStorage:
     def _start(self) -> Opened:
         database = self._folder.database
         refuse_damaged_log(database)
-        connection = self._connection = sqlite3.connect(
-            database, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-        )
+        connection = self._connection = apsw.Connection(str(database))
+        connection.set_busy_timeout(_BUSY_MS)
         migrations = shipped()
         refuse_foreign(connection, str(database), migrations)
         refuse_damaged_database(connection, database)
@@ -183,8 +183,8 @@ class SqliteStorage:
             connection.execute(sql.BUMP_TERM)
         return self._opened(connection)
 
-    def _opened(self, connection: sqlite3.Connection) -> Opened:
-        meta = connection.execute(sql.META).fetchone()
+    def _opened(self, connection: apsw.Connection) -> Opened:
+        meta = connection.execute(sql.META).get
         term, store_id, self._last_seq, self._last_revision = meta
         counts: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
         for place, query in enumerate((sql.COUNT_QUEUED, sql.COUNT_SCHEDULED)):
@@ -203,7 +203,7 @@ class SqliteStorage:
             running=[read(row) for row in connection.execute(sql.RUNNING)],
         )
 
-    def _named(self, connection: sqlite3.Connection, wants: Wants) -> list[Task]:
+    def _named(self, connection: apsw.Connection, wants: Wants) -> list[Task]:
         rows = []
         for ids in id_lists(wants.ids):
             query = sql.BY_IDS.format(columns=sql.WHOLE, marks=sql.marks(len(ids)))
@@ -215,7 +215,7 @@ class SqliteStorage:
         # Found under two names it is shown once: the core must not see two objects of one task.
         return [read(row) for row in {row[0]: row for row in rows}.values()]
 
-    def _page(self, connection: sqlite3.Connection, page: PageWanted) -> list[Task]:
+    def _page(self, connection: apsw.Connection, page: PageWanted) -> list[Task]:
         line = (page.queue, page.type)
         if page.after is None:
             rows = connection.execute(sql.PAGE_HEAD, (*line, page.limit)).fetchall()
@@ -228,7 +228,7 @@ class SqliteStorage:
         return [read(row) for row in rows]
 
     def _schedule_page(
-        self, connection: sqlite3.Connection, page: SchedulePageWanted | None
+        self, connection: apsw.Connection, page: SchedulePageWanted | None
     ) -> list[Task] | None:
         if page is None:
             return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
+
+import apsw
 
 from pullwork_master.storage.base import StorageError
 from pullwork_master.storage.sqlite_folder import DATABASE, Folder
@@ -30,14 +31,14 @@ def backup(folder: Path, target: Path, progress: Progress | None = None) -> int:
     source = open_snapshot(folder)
     draft = _draft(target)
     try:
-        copy = sqlite3.connect(draft / DATABASE)
+        copy = apsw.Connection(str(draft / DATABASE))
         try:
             # The snapshot is held open, so the master's commits do not start the copy over.
-            source.backup(
-                copy,
-                pages=STEP_PAGES,
-                progress=lambda _, left, whole: progress(whole - left, whole) if progress else None,
-            )
+            with copy.backup("main", source, "main") as copying:
+                while not copying.done:
+                    copying.step(STEP_PAGES)
+                    if progress is not None:
+                        progress(copying.page_count - copying.remaining, copying.page_count)
             # One file, without a log beside it, is what people copy.
             copy.execute("PRAGMA journal_mode = DELETE")
         finally:
@@ -45,7 +46,7 @@ def backup(folder: Path, target: Path, progress: Progress | None = None) -> int:
         _sync(draft / DATABASE)
         draft.rename(target)
         _sync(target.parent)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, apsw.Error) as error:
         raise StorageError(f"the backup to {target} failed: {error}") from error
     finally:
         source.close()
@@ -64,19 +65,18 @@ def restore(backup_folder: Path, folder: Path) -> None:
     draft = _draft(folder)
     try:
         shutil.copyfile(backup_folder / DATABASE, draft / DATABASE)
-        copy = sqlite3.connect(draft / DATABASE)
+        copy = apsw.Connection(str(draft / DATABASE))
         try:
             copy.execute(
                 "UPDATE meta SET store_id = ?, term = max(term, ?)",
                 (str(uuid4()), int(time.time())),
             )
-            copy.commit()
         finally:
             copy.close()
         _sync(draft / DATABASE)
         draft.rename(folder)
         _sync(folder.parent)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, apsw.Error) as error:
         raise StorageError(f"the backup can't be restored to {folder}: {error}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)

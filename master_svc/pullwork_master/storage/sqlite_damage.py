@@ -10,11 +10,12 @@ The format: https://sqlite.org/walformat.html
 
 from __future__ import annotations
 
-import sqlite3
 import struct
 from contextlib import closing
 from pathlib import Path
 from typing import Final
+
+import apsw
 
 from pullwork_master.storage.base import StorageError
 
@@ -28,14 +29,14 @@ _TORN_COMMITS_MAX: Final = 1
 _LOOKED_THROUGH_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
-def refuse_damaged_database(connection: sqlite3.Connection, database: Path) -> None:
+def refuse_damaged_database(connection: apsw.Connection, database: Path) -> None:
     """Raises StorageError if the structure of a small database is not sound.
 
-    Bits that flipped inside of a payload are not structure. Errors: sqlite3.Error.
+    Bits that flipped inside of a payload are not structure. Errors: apsw.Error.
     """
     if database.stat().st_size > _LOOKED_THROUGH_BYTES_MAX:
         return
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    found = connection.execute("PRAGMA quick_check(1)").get
     if found != "ok":
         what = " ".join(str(found).split())
         raise StorageError(
@@ -49,7 +50,7 @@ def refuse_damaged_log(database: Path) -> None:
 
     To be called before anything writes: the first write goes over what is to be found here.
     Damage to the last two transactions can't be told from a torn write.
-    Errors: sqlite3.Error.
+    Errors: apsw.Error.
     """
     log = database.with_name(f"{database.name}-wal")
     if not log.exists() or log.stat().st_size <= _HEADER.size or not database.stat().st_size:
@@ -67,8 +68,7 @@ def refuse_damaged_log(database: Path) -> None:
 def _sound_frames(database: Path) -> int:
     """Has SQLite read the log, and returns how much of it SQLite takes; changes nothing."""
     # A connection that may only read leaves the log in place when it closes.
-    uri = f"{database.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
+    with closing(apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
         connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
         with database.with_name(f"{database.name}-shm").open("rb") as index:
             index.seek(_SOUND_FRAMES_AT)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import apsw
 
 from pullwork_master.storage.base import StorageError, StorageFullError, StorageInUseError
 
@@ -19,14 +20,14 @@ LOCK = "lock"
 # among them: what then is on the disk is unknown.
 _CANNOT_GROW = frozenset(
     {
-        sqlite3.SQLITE_IOERR_WRITE,
-        sqlite3.SQLITE_IOERR_TRUNCATE,
-        sqlite3.SQLITE_IOERR_SHMOPEN,
-        sqlite3.SQLITE_IOERR_SHMSIZE,
-        sqlite3.SQLITE_IOERR_SHMMAP,
+        apsw.SQLITE_IOERR_WRITE,
+        apsw.SQLITE_IOERR_TRUNCATE,
+        apsw.SQLITE_IOERR_SHMOPEN,
+        apsw.SQLITE_IOERR_SHMSIZE,
+        apsw.SQLITE_IOERR_SHMMAP,
     }
 )
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_DAMAGED = frozenset({apsw.SQLITE_CORRUPT, apsw.SQLITE_NOTADB})
 # Below this a file system counts as full: less than one more piece of the write-ahead log.
 _ROOM_BYTES_MIN = 64 * 1024
 
@@ -101,7 +102,7 @@ class Folder:
         """Turns what SQLite complains of into a StorageError that names place and remedy."""
         try:
             yield
-        except sqlite3.Error as error:
+        except apsw.Error as error:
             raise self._explain(error) from error
 
     def _sign(self, handle: int) -> None:
@@ -121,11 +122,11 @@ class Folder:
             f" (uid {os.getuid()}) write there, or name another folder with --data"
         )
 
-    def _explain(self, error: sqlite3.Error) -> StorageError:
-        code = getattr(error, "sqlite_errorcode", 0) or 0
-        primary = code & 0xFF
+    def _explain(self, error: apsw.Error) -> StorageError:
+        # Of errors that are the library's own, neither is set.
+        code, primary = getattr(error, "extendedresult", 0), getattr(error, "result", 0)
         free = self.free_bytes()
-        if primary == sqlite3.SQLITE_FULL or (
+        if primary == apsw.SQLITE_FULL or (
             code in _CANNOT_GROW and free is not None and free < _ROOM_BYTES_MIN
         ):
             return StorageFullError(
@@ -137,7 +138,7 @@ class Folder:
                 f"{self.database} is damaged or is no Pullwork store ({error}); restore the folder"
                 " from a backup, or name another folder with --data"
             )
-        if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if primary in (apsw.SQLITE_BUSY, apsw.SQLITE_LOCKED):
             return StorageError(
                 f"another program holds a lock on {self.database} ({error}); end its transaction"
             )

@@ -6,11 +6,12 @@ engine that holds it, in a snapshot: a master may go on working meanwhile.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import apsw
 
 from pullwork_master.storage.base import StorageError
 from pullwork_master.storage.sqlite_folder import DATABASE
@@ -111,7 +112,7 @@ LAWS: Final = (
 )
 
 
-def open_snapshot(folder: Path) -> sqlite3.Connection:
+def open_snapshot(folder: Path) -> apsw.Connection:
     """Opens a folder's store for reading, at one moment of it.
 
     Errors: StorageError for a folder without a store, or one of another program or version.
@@ -120,12 +121,12 @@ def open_snapshot(folder: Path) -> sqlite3.Connection:
     if not database.is_file():
         raise StorageError(f"{folder} holds no {DATABASE}; name a master's data folder")
     try:
-        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None)
+        connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
         refuse_foreign(connection, str(database), shipped())
         connection.execute("BEGIN")
         # The snapshot is taken by the first read.
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
+    except apsw.Error as error:
         raise StorageError(
             f"{database} is damaged or is no Pullwork store ({error}); restore a backup with "
             "`pullwork restore`"
@@ -133,7 +134,7 @@ def open_snapshot(folder: Path) -> sqlite3.Connection:
     return connection
 
 
-def examine(connection: sqlite3.Connection) -> Iterator[Finding]:
+def examine(connection: apsw.Connection) -> Iterator[Finding]:
     """Yields a finding for each law, the file's own structure first; it may take minutes."""
     rows = [row[0] for row in connection.execute("PRAGMA integrity_check(100)")]
     broken = [] if rows == ["ok"] else rows
@@ -142,9 +143,9 @@ def examine(connection: sqlite3.Connection) -> Iterator[Finding]:
         yield _judge(connection, law)
 
 
-def _judge(connection: sqlite3.Connection, law: Law) -> Finding:
+def _judge(connection: apsw.Connection, law: Law) -> Finding:
     try:
         found = [row[0] for row in connection.execute(law.breaches)]
-    except sqlite3.DatabaseError as error:
+    except apsw.Error as error:
         return Finding(law.name, 1, (f"can't be judged: {error}",))
     return Finding(law.name, len(found), tuple(str(each) for each in found[:NAMED_MAX]))

@@ -6,10 +6,11 @@ Each file of `migrations` runs in one transaction together with its number in
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Final, NamedTuple
+
+import apsw
 
 from pullwork_master.storage.base import StorageError
 
@@ -38,11 +39,11 @@ def shipped() -> list[Migration]:
     return found
 
 
-def refuse_foreign(connection: sqlite3.Connection, place: str, migrations: list[Migration]) -> None:
+def refuse_foreign(connection: apsw.Connection, place: str, migrations: list[Migration]) -> None:
     """Raises StorageError for a file of another program or of a newer Pullwork, untouched."""
     version = _version(connection)
-    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    application: int = connection.execute("PRAGMA application_id").get
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_master").get
     if application != APPLICATION_ID and (application or version or tables):
         raise StorageError(f"{place} belongs to another program; name another folder with --data")
     newest = len(migrations)
@@ -53,17 +54,17 @@ def refuse_foreign(connection: sqlite3.Connection, place: str, migrations: list[
         )
 
 
-def migrate(connection: sqlite3.Connection, migrations: list[Migration]) -> None:
+def migrate(connection: apsw.Connection, migrations: list[Migration]) -> None:
     """Applies what is missing."""
     for migration in migrations[_version(connection) :]:
         _apply(connection, migration)
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+def _version(connection: apsw.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").get)
 
 
-def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
+def _apply(connection: apsw.Connection, migration: Migration) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -82,7 +83,7 @@ def statements(text: str) -> Iterator[str]:
     gathered = ""
     for line in text.splitlines(keepends=True):
         gathered += line
-        if sqlite3.complete_statement(gathered):
+        if apsw.complete(gathered):
             yield gathered
             gathered = ""
     assert all(not line or line.startswith("--") for line in gathered.splitlines()), gathered

@@ -6,7 +6,8 @@ Every call is one short read: a read left open would keep the write-ahead log fr
 from __future__ import annotations
 
 import builtins
-import sqlite3
+
+import apsw
 
 from pullwork_master.core.commands import Filter
 from pullwork_master.core.model import Task
@@ -16,6 +17,8 @@ from pullwork_master.storage.sqlite_folder import Folder
 from pullwork_master.storage.sqlite_rows import id_lists, read
 from pullwork_master.storage.sqlite_search import search
 
+# For a checkpoint that starts the log over just when a read begins.
+_BUSY_MS = 5_000
 _SETTINGS = (
     "PRAGMA query_only = ON",
     "PRAGMA cache_size = -8192",
@@ -29,12 +32,10 @@ class SqliteReader:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         with folder.explaining():
-            self._connection = sqlite3.connect(
-                f"{folder.database.absolute().as_uri()}?mode=ro",
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
+            self._connection = apsw.Connection(
+                str(folder.database), flags=apsw.SQLITE_OPEN_READONLY
             )
+            self._connection.set_busy_timeout(_BUSY_MS)
             for setting in _SETTINGS:
                 self._connection.execute(setting)
 
@@ -87,10 +88,9 @@ class SqliteReader:
         names = [(kind, name) for kind, name in (("owner", owner), ("queue", queue)) if name]
         with self._folder.explaining():
             if not names:
-                return int(self._connection.execute(sql.SWEPT_ANY).fetchone()[0])
+                return int(self._connection.execute(sql.SWEPT_ANY).get)
             return min(
-                int(self._connection.execute(sql.SWEPT[kind], (name,)).fetchone()[0])
-                for kind, name in names
+                int(self._connection.execute(sql.SWEPT[kind], (name,)).get) for kind, name in names
             )
 
     def last_revision(self) -> int:
@@ -103,7 +103,7 @@ class SqliteReader:
         self._connection.close()
 
     def _last_revision(self) -> int:
-        return int(self._connection.execute(sql.LAST_REVISION).fetchone()[0])
+        return int(self._connection.execute(sql.LAST_REVISION).get)
 
     def _by_ids(self, task_ids: builtins.list[str], columns: str) -> builtins.list[Task]:
         rows = []

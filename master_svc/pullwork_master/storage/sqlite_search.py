@@ -6,13 +6,14 @@ found by owner, by queue or by walking over all.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import NamedTuple
+
+import apsw
 
 from pullwork_master.core.commands import Filter
 from pullwork_master.core.model import State, Task
 from pullwork_master.storage import sqlite_queries as sql
-from pullwork_master.storage.sqlite_rows import read
+from pullwork_master.storage.sqlite_rows import Row, read
 
 _WAITING = (State.SCHEDULED, State.QUEUED)
 _DEAD = (State.FAILED, State.CANCELLED)
@@ -28,7 +29,7 @@ class _Part(NamedTuple):
 
 
 def search(
-    connection: sqlite3.Connection,
+    connection: apsw.Connection,
     filter: Filter,
     before_seq: int,
     limit: int,
@@ -37,7 +38,7 @@ def search(
     newest_first: bool,
 ) -> list[Task]:
     """Runs each part up to the limit and merges them."""
-    rows = []
+    rows: list[Row] = []
     for part in _parts(filter):
         text, values = _query(part, filter, before_seq, columns, newest_first)
         if part.each_queue:

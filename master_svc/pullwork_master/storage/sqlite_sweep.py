@@ -6,18 +6,20 @@ forgotten one floor. What it says may be too high, never too low.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Final
 
+import apsw
+
 from pullwork_master.storage import sqlite_queries as sql
+from pullwork_master.storage.sqlite_rows import Row
 
 # Queues, and owners, whose swept revision is known exactly: half a megabyte.
 NAMES_MAX: Final = 10_000
 
 
-def sweep(connection: sqlite3.Connection, before_ms: int, limit: int) -> int:
+def sweep(connection: apsw.Connection, before_ms: int, limit: int) -> int:
     """Deletes up to `limit` tasks, those that expired first; runs within a transaction."""
-    due = connection.execute(sql.DUE, (before_ms, limit)).fetchall()
+    due: list[Row] = connection.execute(sql.DUE, (before_ms, limit)).fetchall()
     if not due:
         return 0
     greatest: dict[tuple[str, str], int] = {}
@@ -34,12 +36,12 @@ def sweep(connection: sqlite3.Connection, before_ms: int, limit: int) -> int:
     return len(due)
 
 
-def _forget(connection: sqlite3.Connection, kind: str) -> None:
-    count: int = connection.execute(sql.COUNT_SWEPT, (kind,)).fetchone()[0]
+def _forget(connection: apsw.Connection, kind: str) -> None:
+    count: int = connection.execute(sql.COUNT_SWEPT, (kind,)).get
     if count <= NAMES_MAX:
         return
     # A tenth more than needed, so that this is not done at every sweep.
-    oldest = connection.execute(
+    oldest: list[Row] = connection.execute(
         sql.OLDEST_SWEPT, (kind, count - NAMES_MAX + NAMES_MAX // 10)
     ).fetchall()
     connection.execute(sql.RAISE_SWEPT_FLOOR[kind], (oldest[-1][1],))
