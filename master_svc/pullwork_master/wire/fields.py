@@ -23,6 +23,11 @@ def refuse(field: str, problem: str) -> NoReturn:
     raise Rejection(Reason.INVALID_FIELD, f"{field} {problem}", field=field)
 
 
+def within(place: str, refused: Rejection) -> Rejection:
+    """Says where the thing stood whose field was refused; paths are put together only then."""
+    return Rejection(refused.reason, f"{place}{refused.message}", field=f"{place}{refused.field}")
+
+
 @lru_cache(4096)
 def _is_name(value: str) -> bool:
     return _NAME.fullmatch(value) is not None
