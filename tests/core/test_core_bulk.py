@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from world import Worker, World, failure, refused, spec, success
+from world import POLICY, Worker, World, failure, refused, spec, success
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.commands import Filter
@@ -61,7 +61,7 @@ def test_the_worker_of_a_cancelled_task_is_told_to_stop_and_its_result_is_refuse
     token = worker.token
     world.cancel(spec(1).id)
     assert world.news_of(worker, Revoked) == [Revoked((token,), "the task was cancelled")]
-    assert world.heartbeat(worker) == c.HeartbeatAnswer((token,), False)
+    assert world.heartbeat(worker) == c.HeartbeatAnswer((token,), False, POLICY.heartbeat_ms)
     assert world.verdict(worker, success(token)) is c.Verdict.STALE_LEASE
     assert world.task(1).history[-1].end is AttemptEnd.CANCELLED
 

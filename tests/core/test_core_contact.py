@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from world import POLICY, Worker, World, refused, released, spec, success
+from world import LEASE_MS, POLICY, SILENCE_MS, Worker, World, refused, released, spec, success
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.effects import DrainAsked, SessionEnded
@@ -74,7 +74,7 @@ def test_silence_is_doubted_after_three_heartbeats_and_ends_after_its_longer_gra
     world: World,
 ) -> None:
     worker = working(world)
-    world.pass_time(POLICY.silence_ms - 1)
+    world.pass_time(SILENCE_MS - 1)
     assert world.session(worker).contact is Contact.CONNECTED
     world.pass_time(1)
     assert world.session(worker).contact is Contact.SUSPECT
@@ -83,12 +83,12 @@ def test_silence_is_doubted_after_three_heartbeats_and_ends_after_its_longer_gra
     world.pass_time(1)
     assert world.task(1).state is State.QUEUED
     (ended,) = world.news_of(worker, SessionEnded)
-    assert ended.reason == f"silent for {POLICY.silence_ms} ms"
+    assert ended.reason == f"silent for {SILENCE_MS} ms"
 
 
 def test_a_silent_worker_that_is_heard_again_is_believed_again(world: World) -> None:
     worker = working(world)
-    world.pass_time(POLICY.silence_ms + POLICY.silence_grace_ms - 1)
+    world.pass_time(SILENCE_MS + POLICY.silence_grace_ms - 1)
     world.heartbeat(worker)
     assert world.session(worker).contact is Contact.CONNECTED
     keep_in_touch(world, worker, 10_000)
@@ -120,7 +120,7 @@ def test_a_connection_given_up_for_an_unanswered_ping_gets_the_grace_of_silence(
 
 def test_a_break_while_silent_does_not_lengthen_the_doubt(world: World) -> None:
     worker = working(world)
-    world.pass_time(POLICY.silence_ms + POLICY.silence_grace_ms - 100)
+    world.pass_time(SILENCE_MS + POLICY.silence_grace_ms - 100)
     world.break_stream(worker)
     world.pass_time(100)
     assert not world.alive(worker)
@@ -228,7 +228,7 @@ def test_a_pause_of_the_master_itself_excuses_everyone(world: World) -> None:
     world.submit(spec(2, execution_timeout_ms=1_000), spec(3, progress_timeout_ms=3_000))
     world.request(touched, 2)
     world.break_stream(suspect)
-    world.freeze(POLICY.lease_ms * 10)
+    world.freeze(LEASE_MS * 10)
     assert world.alive(touched)
     assert world.alive(suspect)
     assert {world.task(number).state for number in (1, 2, 3)} == {State.RUNNING}
@@ -253,7 +253,7 @@ def test_a_jump_of_the_wall_clock_moves_no_lease(world: World, jump_ms: int) -> 
     world.heartbeat(worker)
     assert {world.task(number).state for number in (1, 2, 3)} == {State.RUNNING}
     assert world.session(worker).contact is Contact.CONNECTED
-    world.pass_time(POLICY.silence_ms - 1)
+    world.pass_time(SILENCE_MS - 1)
     assert world.session(worker).contact is Contact.CONNECTED
     world.pass_time(1 + POLICY.silence_grace_ms)
     assert not world.alive(worker)
@@ -267,7 +267,7 @@ def test_a_draining_worker_gets_nothing_more_and_keeps_what_it_has(world: World)
     world.ask(c.Drain("w1"))
     assert world.news_of(worker, DrainAsked)
     assert world.request(worker, 1) == ()
-    assert world.heartbeat(worker) == c.HeartbeatAnswer((), True)
+    assert world.heartbeat(worker) == c.HeartbeatAnswer((), True, POLICY.heartbeat_ms)
     answer = world.report(worker, success(worker.token), tasks=1)
     assert answer == c.Reported((c.Verdict.ACCEPTED,), ())
 
@@ -279,14 +279,14 @@ def test_a_draining_process_stays_so_when_it_registers_anew(world: World) -> Non
     world.register(worker)
     world.open_stream(worker)
     assert world.request(worker, 1) == ()
-    assert world.heartbeat(worker) == c.HeartbeatAnswer((), True)
+    assert world.heartbeat(worker) == c.HeartbeatAnswer((), True, POLICY.heartbeat_ms)
 
 
 def test_a_worker_that_drains_by_its_own_wish_gets_nothing_more(world: World) -> None:
     worker = world.join("w1")
     assert world.request(worker, 1, wait_ms=60_000) is None
     answer = world.ask(c.Heartbeat(worker.session, (), Load(), draining=True))
-    assert answer == c.HeartbeatAnswer((), True)
+    assert answer == c.HeartbeatAnswer((), True, POLICY.heartbeat_ms)
     assert [granted for _, granted in world.unparked] == [()], "its parked request is answered"
     world.submit(spec(1))
     assert world.request(worker, 1) == ()

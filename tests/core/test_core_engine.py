@@ -344,7 +344,9 @@ async def test_a_disk_without_any_room_costs_nobody_a_session() -> None:
                 await engine.ask(command)
             assert rejection.value.reason is Reason.DISK_FULL
         answer = await engine.ask(c.Heartbeat(session, (c.Held(grant.token, True),), c.Load()))
-        assert answer == c.HeartbeatAnswer((), False), "what needs no room goes on"
+        assert answer == c.HeartbeatAnswer((), False, Policy().heartbeat_ms), (
+            "what needs no room goes on"
+        )
         assert storage.commits == commits, "nothing was tried in vain"
         storage.room_bytes = None
         reported = await engine.ask(c.Report(session, (outcome,)))
@@ -357,4 +359,4 @@ async def test_a_master_that_stood_still_finds_its_workers_where_they_were() -> 
         session = await join(engine)
         clock.ms += 3_600_000
         answer = await engine.ask(c.Heartbeat(session, (), c.Load()))
-        assert answer == c.HeartbeatAnswer((), False)
+        assert answer == c.HeartbeatAnswer((), False, Policy().heartbeat_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from world import POLICY, World, failure, refused, spec, success
+from world import POLICY, RECONCILE_MS, World, failure, refused, spec, success
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.explain import Explanation, Why
@@ -64,7 +64,7 @@ def test_the_ghosts_of_a_restart_are_no_workers(world: World) -> None:
     assert why is Why.RECONCILING
     assert sentence == (
         "It ran on worker 'w1' before the master's restart; the master waits for that worker "
-        f"for another {POLICY.reconcile_ms / 1000:.1f} s."
+        f"for another {RECONCILE_MS / 1000:.1f} s."
     )
 
 

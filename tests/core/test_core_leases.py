@@ -84,7 +84,9 @@ def test_a_worker_is_told_which_of_its_leases_are_worth_nothing(world: World) ->
     worker = holding(world)
     token = worker.token
     world.cancel(spec(1).id)
-    assert world.heartbeat(worker, (token, "7.1.x")) == c.HeartbeatAnswer((token, "7.1.x"), False)
+    assert world.heartbeat(worker, (token, "7.1.x")) == c.HeartbeatAnswer(
+        (token, "7.1.x"), False, POLICY.heartbeat_ms
+    )
 
 
 def test_a_slot_that_was_taken_back_is_given_to_the_request_that_waits(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from world import POLICY, Worker, World, failure, refused, spec, success
+from world import POLICY, RECONCILE_MS, Worker, World, failure, refused, spec, success
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.model import AttemptEnd, FailureKind, State
@@ -32,7 +32,7 @@ def test_a_worker_that_comes_back_keeps_what_it_holds(world: World) -> None:
 
 def test_what_nobody_comes_back_for_is_queued_again_when_the_window_closes(world: World) -> None:
     restarted(world)
-    world.pass_time(POLICY.reconcile_ms - 1)
+    world.pass_time(RECONCILE_MS - 1)
     assert world.task(1).state is State.RUNNING
     world.pass_time(1)
     task = world.task(1)
@@ -44,7 +44,7 @@ def test_what_nobody_comes_back_for_is_queued_again_when_the_window_closes(world
 def test_whoever_comes_back_after_the_window_is_refused_by_name(world: World) -> None:
     worker = restarted(world)
     token = worker.token
-    world.pass_time(POLICY.reconcile_ms)
+    world.pass_time(RECONCILE_MS)
     other = world.join("w2")
     world.request(other, 1)
     world.register(worker)
@@ -119,7 +119,7 @@ def test_timeouts_go_on_after_a_restart(world: World) -> None:
 
 def test_the_time_of_the_restart_is_no_lack_of_progress(world: World) -> None:
     worker = restarted(world, progress_timeout_ms=500)
-    world.pass_time(POLICY.reconcile_ms - 1)
+    world.pass_time(RECONCILE_MS - 1)
     world.register(worker)
     assert world.task(1).state is State.RUNNING
     world.pass_time(501)

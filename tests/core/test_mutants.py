@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import mutants_of_contact
+import mutants_of_pacing
 import mutants_of_work
 import pytest
 from planting import Check, Mutant, judge
 
-MUTANTS = [*mutants_of_work.GARDEN.mutants, *mutants_of_contact.GARDEN.mutants]
+GARDENS = (mutants_of_work.GARDEN, mutants_of_contact.GARDEN, mutants_of_pacing.GARDEN)
+MUTANTS = [mutant for garden in GARDENS for mutant in garden.mutants]
 CHECKS = {mutant.check.__name__: mutant.check for mutant in MUTANTS}
 
 

@@ -8,14 +8,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from walk import finish
-from world import POLICY, QUEUES, TYPES, Worker, World, failure, released, spec, success
+from world import POLICY, QUEUES, SILENCE_MS, TYPES, Worker, World, failure, released, spec, success
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.model import FailureKind, Retry
 
 NUMBERS = st.integers(1, 12)
 WORKERS = st.integers(0, 2)
-TIMES_MS = st.sampled_from((1, 300, POLICY.grace_ms, 1_000, POLICY.silence_ms, 6_000))
+TIMES_MS = st.sampled_from((1, 300, POLICY.grace_ms, 1_000, SILENCE_MS, 6_000))
 OUTCOMES = st.sampled_from(("success", "failure", "released", "death"))
 SPECS = st.builds(
     spec,

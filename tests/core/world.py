@@ -43,6 +43,10 @@ POLICY = Policy(
     retention_ms=60_000,
     sweep_tasks=3,
 )
+# Of a fleet that is small enough to keep the interval that was set.
+SILENCE_MS = POLICY.silence_ms(POLICY.heartbeat_ms)
+LEASE_MS = POLICY.lease_ms(POLICY.heartbeat_ms)
+RECONCILE_MS = POLICY.reconcile_ms(1)
 
 
 @dataclass

@@ -53,7 +53,7 @@ async def test_a_ticket_whose_worker_does_not_come_back_is_given_to_another(
     async with _another_life(tmp_path) as master:
         other = await master.worker("other")
         assert await other.request() == []
-        await master.advance(master.policy.reconcile_ms)
+        await master.advance(master.policy.reconcile_ms(1))
         (again,) = await other.request()
         assert (again.task_id, again.attempt, again.owner) == (task_id, 2, "me")
         assert (await other.report(succeeded(ticket))).verdicts == [pb.VERDICT_STALE_LEASE]

@@ -22,7 +22,7 @@ async def test_register_answers_with_the_session_and_the_rules(master: WiredMast
     assert told.heartbeat_interval.ToMilliseconds() == policy.heartbeat_ms
     assert told.grace.ToMilliseconds() == policy.grace_ms
     assert told.silence_grace.ToMilliseconds() == policy.silence_grace_ms
-    assert told.lease_duration.ToMilliseconds() == policy.lease_ms
+    assert told.lease_duration.ToMilliseconds() == policy.lease_ms(policy.heartbeat_ms)
     assert list(told.masters) == [MASTER]
     assert told.payload_bytes_max == policy.payload_bytes_max
     assert not told.held_verdicts
@@ -185,7 +185,9 @@ async def test_a_silent_worker_is_given_up_after_the_silence_and_its_grace(
     worker = await master.worker()
     if open_stream:
         await worker.listening()
-    await master.advance(master.policy.lease_ms + master.policy.heartbeat_ms)
+    await master.advance(
+        master.policy.lease_ms(master.policy.heartbeat_ms) + master.policy.heartbeat_ms
+    )
     assert isinstance(await refusal(worker.heartbeat()), SessionLostError)
 
 

@@ -264,7 +264,9 @@ class World(RuleBasedStateMachine):
         held = sorted(line.token for line in call.held)
         abandon = data.draw(st.sets(st.sampled_from(held), max_size=2)) if held else set()
         self.forget(abandon)
-        self.feed(self.machine.heartbeat_answered(call, abandon, False, 5.0, self.now))
+        interval_s = data.draw(st.sampled_from([2.5, 5.0, 10.0]))
+        pace = (interval_s, 3 * interval_s + 15.0)
+        self.feed(self.machine.heartbeat_answered(call, abandon, False, *pace, self.now))
 
     @precondition(lambda self: self.machine.link.phase is Phase.IN and self.serial > 3)
     @rule()

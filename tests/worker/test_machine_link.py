@@ -92,9 +92,46 @@ def test_heartbeats_list_everything_until_its_verdict() -> None:
     report = only(do.Report, end(machine, "a", now=1))
     beat = only(do.Heartbeat, machine.tick(5))
     assert {line.token for line in beat.held} == {"a", "b"}
-    machine.heartbeat_answered(beat, [], False, 5, 5)
+    machine.heartbeat_answered(beat, [], False, 5, 30, 5)
     machine.report_answered(report, [], 5)
     assert {line.token for line in only(do.Heartbeat, machine.tick(10)).held} == {"b"}
+
+
+def test_the_interval_that_the_master_told_last_times_heartbeats_silence_and_the_lease() -> None:
+    machine = made(slots=1)
+    request = only(do.RequestWork, enter(machine))
+    machine.request_answered(request, tickets("a"), 0)
+    beat = only(do.Heartbeat, machine.tick(5))
+    machine.heartbeat_answered(beat, [], False, 10, 45, 5.5)
+    assert machine.next_at() == 15, "ten seconds after the last heartbeat was sent"
+    beat = only(do.Heartbeat, machine.tick(15))
+    machine.heartbeat_failed(beat, 15.1)
+    machine.stream_event(16)
+    assert none(do.OpenStream, machine.tick(45.9))
+    only(do.OpenStream, machine.tick(46))
+    assert none(do.Stop, machine.tick(60.9))
+    assert only(do.Stop, machine.tick(61)).ticket.token == "a"
+
+
+def test_a_shorter_interval_brings_the_next_heartbeat_forward() -> None:
+    machine = made()
+    enter(machine)
+    beat = only(do.Heartbeat, machine.tick(5))
+    machine.heartbeat_answered(beat, [], False, 2.5, 22.5, 5.5)
+    assert machine.next_at() == 7.5
+
+
+def test_what_is_noted_while_a_heartbeat_is_under_way_does_not_wait_for_an_interval() -> None:
+    machine = made(slots=1)
+    request = only(do.RequestWork, enter(machine))
+    machine.request_answered(request, tickets("a"), 0)
+    beat = only(do.Heartbeat, machine.tick(5))
+    machine.noted("a", Note(fraction=0.1), 5.1)
+    assert none(do.Heartbeat, machine.tick(6))
+    machine.heartbeat_answered(beat, [], False, 10, 45, 6.5)
+    due = machine.next_at()
+    assert due == 7
+    assert only(do.Heartbeat, machine.tick(due)).held[0].note == Note(0.1, None, None)
 
 
 def test_progress_is_told_soon_but_not_more_than_once_a_second() -> None:
@@ -106,7 +143,7 @@ def test_progress_is_told_soon_but_not_more_than_once_a_second() -> None:
     assert beat.held[0].note == Note(fraction=0.1)
     machine.noted("a", Note(fraction=0.2), 1.1)
     machine.noted("a", Note(message="more"), 1.2)
-    machine.heartbeat_answered(beat, [], False, 5, 1.3)
+    machine.heartbeat_answered(beat, [], False, 5, 30, 1.3)
     assert machine.next_at() == 2.0
     assert only(do.Heartbeat, machine.tick(2.0)).held[0].note == Note(0.2, "more")
 
@@ -134,7 +171,7 @@ def test_a_failed_attempt_is_reported_after_its_last_checkpoint() -> None:
     assert none(do.Report, follows)
     beat = only(do.Heartbeat, follows)
     assert beat.held[0].note == Note(checkpoint=b"here")
-    report = only(do.Report, machine.heartbeat_answered(beat, [], False, 5, 0.3))
+    report = only(do.Report, machine.heartbeat_answered(beat, [], False, 5, 30, 0.3))
     assert report.outcomes == (("a", failure),)
 
 
@@ -143,7 +180,7 @@ def test_what_the_master_gives_up_is_stopped_and_not_reported() -> None:
     request = only(do.RequestWork, enter(machine))
     machine.request_answered(request, tickets("a"), 0)
     beat = only(do.Heartbeat, machine.tick(5))
-    only(do.Stop, machine.heartbeat_answered(beat, ["a"], False, 5, 5))
+    only(do.Stop, machine.heartbeat_answered(beat, ["a"], False, 5, 30, 5))
     assert none(do.Report, machine.finished([(0, "a", DONE, 5)], 5.1))
 
 

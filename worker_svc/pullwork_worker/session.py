@@ -272,7 +272,7 @@ class Session:
         request = pb.HeartbeatRequest(
             session_id=call.session_id, held=held_to(call.held), load=load, draining=call.draining
         )
-        timeout = max(_HEARTBEAT_S_MIN, machine.link.interval_s)
+        timeout = min(max(_HEARTBEAT_S_MIN, machine.link.interval_s), _CALL_S)
         try:
             answer = await self._stub.Heartbeat(request, timeout=timeout)
         except grpc.aio.AioRpcError as rpc_error:
@@ -288,7 +288,9 @@ class Session:
                 call,
                 list(answer.abandon),
                 answer.drain,
+                # A master of before says no lease, and one of before that no interval.
                 _seconds(answer.heartbeat_interval) or machine.link.interval_s,
+                _seconds(answer.lease_duration) or machine.link.lease_s,
                 runner.now(),
             )
         )

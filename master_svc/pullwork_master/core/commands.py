@@ -266,10 +266,11 @@ class Heartbeat:
 
 
 class HeartbeatAnswer(NamedTuple):
-    """Leases that are worth nothing any more, and whether to leave."""
+    """Leases that are worth nothing any more, whether to leave, and when to speak again."""
 
     abandon: tuple[str, ...]
     drain: bool
+    interval_ms: int
 
 
 @dataclass(frozen=True, slots=True)

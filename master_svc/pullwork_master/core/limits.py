@@ -53,7 +53,10 @@ WAKE_STEP: Final = 2_000  # scheduled tasks that become ready in one step
 class Policy:
     """What an operator may set; times in milliseconds."""
 
+    # The least time between two heartbeats of one worker; a large fleet is told a longer one.
     heartbeat_ms: int = 5_000
+    # The time between two heartbeats of any workers, on the average: what bounds their cost.
+    beat_gap_ms: int = 5
     grace_ms: int = 1_000
     silence_grace_ms: int = 10_000
     # Heartbeats that may fail to come before a session is SUSPECT.
@@ -69,20 +72,21 @@ class Policy:
     sweep_tasks: int = 500
     sweep_every_ms: int = 1_000
 
-    @property
-    def silence_ms(self) -> int:
-        """How long a session may be silent before it is SUSPECT."""
-        return self.silent_heartbeats * self.heartbeat_ms
+    def interval_ms(self, workers: int) -> int:
+        """How far apart the heartbeats of each worker are, in a fleet of so many."""
+        return max(self.heartbeat_ms, workers * self.beat_gap_ms)
 
-    @property
-    def lease_ms(self) -> int:
-        """How long a worker may be out of contact before it stops what it runs."""
-        return self.silence_ms + self.silence_grace_ms
+    def silence_ms(self, interval_ms: int) -> int:
+        """How long a session with this interval may be silent before it is SUSPECT."""
+        return self.silent_heartbeats * interval_ms
 
-    @property
-    def reconcile_ms(self) -> int:
-        """How long after a start the master waits for workers to come back."""
-        return 2 * self.heartbeat_ms
+    def lease_ms(self, interval_ms: int) -> int:
+        """How long its worker may be out of contact before it stops what it runs."""
+        return self.silence_ms(interval_ms) + self.silence_grace_ms
+
+    def reconcile_ms(self, workers: int) -> int:
+        """How long after a start the master waits for so many workers to come back."""
+        return 2 * self.interval_ms(workers)
 
     @property
     def overrun_ms(self) -> int:

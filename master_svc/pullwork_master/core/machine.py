@@ -317,7 +317,7 @@ class Core:
             self.dispatch.unpark(session)
             self.dispatch.place(session)
         abandon = leases.inventory(self.book, session, command.held)
-        return HeartbeatAnswer(abandon, session.draining)
+        return HeartbeatAnswer(abandon, session.draining, self.sessions.pace(session))
 
     def _deregister(self, command: Deregister) -> int:
         session = self.book.sessions.get(command.session)

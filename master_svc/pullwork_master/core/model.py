@@ -247,6 +247,10 @@ class Session:
     # Why it is SUSPECT, and until when its leases stand.
     suspect_why: str = ""
     suspect_until_ms: int = 0
+    # The interval of heartbeats that it was told last, and the one before: of the last it may
+    # not have heard.
+    interval_ms: int = 0
+    former_interval_ms: int = 0
     # The next moment at which it is looked at; 0: none is asked for.
     look_ms: int = 0
     # The number of its open stream; 0: none is open.
@@ -264,6 +268,16 @@ class Session:
 
     def __post_init__(self) -> None:
         self.lines = tuple((queue, type_) for queue in self.queues for type_ in self.types)
+
+    @property
+    def beat_within_ms(self) -> int:
+        """How far apart its heartbeats may be, whichever interval it knows."""
+        return max(self.interval_ms, self.former_interval_ms)
+
+    @property
+    def tick_within_ms(self) -> int:
+        """How far apart its ticks may be, whichever interval it knows."""
+        return min(self.interval_ms, self.former_interval_ms)
 
     @property
     def credit(self) -> int:

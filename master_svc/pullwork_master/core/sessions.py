@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from pullwork_master.core import leases
+from pullwork_master.core import leases, pacing
 from pullwork_master.core.book import Book
 from pullwork_master.core.commands import Held, Register, Registered
 from pullwork_master.core.dispatch import Dispatch
@@ -90,8 +90,10 @@ class Sessions:
             registered_ms=book.now.wall_ms,
             last_seen_ms=book.now.mono_ms,
         )
-        book.next_session += 1
         book.sessions[session.id] = session
+        interval_ms = pacing.first_ms(book.policy, len(book.sessions), book.next_session)
+        session.interval_ms = session.former_interval_ms = interval_ms
+        book.next_session += 1
         kept = tuple(self._take_over(session, item) for item in command.held)
         session.draining = any(old.draining for old in former)
         for old in former:
@@ -129,14 +131,26 @@ class Sessions:
         leases.heard(book, task, item)
         return True
 
+    def pace(self, session: Session) -> int:
+        """Returns how far apart a session's heartbeats are to be from now on, as it is told now."""
+        book, within_ms = self._book, session.beat_within_ms
+        session.former_interval_ms = session.interval_ms
+        session.interval_ms = pacing.next_ms(book.policy, len(book.sessions), session.interval_ms)
+        if session.beat_within_ms < within_ms:
+            self._watch(session)
+        return session.interval_ms
+
     def haunt(self, tasks: list[Task]) -> None:
         """Gives tasks that ran before a restart to ghosts of their sessions, for a while."""
         book = self._book
+        # As far as is known from the disk; idle workers have nothing to lose.
+        workers = len({task.session for task in tasks})
+        reconcile_ms = book.policy.reconcile_ms(workers)
         for task in tasks:
             book.remember(task)
             ghost = book.sessions.get(task.session)
             if ghost is None:
-                ghost = self._ghost(task)
+                ghost = self._ghost(task, reconcile_ms)
             task.lease = Lease(task.token, ghost.id, book.now.mono_ms)
             if task.spec.execution_timeout_ms:
                 task.lease.execution_due_ms = (
@@ -144,13 +158,13 @@ class Sessions:
                 )
             if task.spec.progress_timeout_ms:
                 task.lease.progress_due_ms = (
-                    book.now.mono_ms + book.policy.reconcile_ms + task.spec.progress_timeout_ms
+                    book.now.mono_ms + reconcile_ms + task.spec.progress_timeout_ms
                 )
             leases.watch_timeouts(book, task)
             ghost.held[task.seq] = task
             book.line(task.line).running += 1
 
-    def _ghost(self, task: Task) -> Session:
+    def _ghost(self, task: Task, reconcile_ms: int) -> Session:
         book = self._book
         ghost = Session(
             id=task.session,
@@ -166,7 +180,7 @@ class Sessions:
             last_seen_ms=book.now.mono_ms,
             contact=Contact.SUSPECT,
             suspect_why="it did not come back after the master's restart",
-            suspect_until_ms=book.now.mono_ms + book.policy.reconcile_ms,
+            suspect_until_ms=book.now.mono_ms + reconcile_ms,
             ghost=True,
         )
         book.sessions[ghost.id] = ghost
@@ -209,12 +223,13 @@ class Sessions:
         silent_ms = book.now.mono_ms - session.last_seen_ms
         # Whoever closes a connection was heard a moment ago, or a heartbeat ago. A connection
         # that was given up, by either side, has had a ping or a packet unanswered for longer.
-        longest_ms = max(policy.heartbeat_ms, PING_TIMEOUT_MS)
+        beat_ms = session.beat_within_ms
+        longest_ms = max(beat_ms, PING_TIMEOUT_MS)
         why, grace_ms = "its stream broke", policy.grace_ms
         if book.now.mono_ms < self._excused_until_ms:
             # It was given up because nobody was there to answer.
             why, grace_ms = f"{why} while the master was paused", policy.silence_grace_ms
-        elif silent_ms >= min(longest_ms, 2 * policy.heartbeat_ms):
+        elif silent_ms >= min(longest_ms, 2 * beat_ms):
             why, grace_ms = f"{why} after {silent_ms} ms of silence", policy.silence_grace_ms
         self._doubt(session, why, grace_ms)
 
@@ -236,11 +251,14 @@ class Sessions:
         if session.contact is Contact.SUSPECT:
             due_ms = session.suspect_until_ms
         else:
-            due_ms = session.last_seen_ms + self._book.policy.silence_ms
+            due_ms = session.last_seen_ms + self._silence_ms(session)
         if session.look_ms and session.look_ms <= due_ms:
             return
         session.look_ms = due_ms
         self._book.timers.add(due_ms, SessionDue(session.id))
+
+    def _silence_ms(self, session: Session) -> int:
+        return self._book.policy.silence_ms(session.beat_within_ms)
 
     def check(self, due: SessionDue) -> None:
         """Looks whether a session fell silent, or its grace ended."""
@@ -255,7 +273,7 @@ class Sessions:
                 self.end(session, Cause.SILENT, why, AttemptEnd.WORKER_LOST)
             else:
                 self._watch(session)
-        elif session.last_seen_ms + policy.silence_ms <= now_ms:
+        elif session.last_seen_ms + self._silence_ms(session) <= now_ms:
             silent_ms = now_ms - session.last_seen_ms
             self._doubt(session, f"silent for {silent_ms} ms", policy.silence_grace_ms)
         else:

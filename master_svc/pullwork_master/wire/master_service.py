@@ -50,7 +50,6 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
         self._policy = policy
         self._streams = streams
         self._masters = masters
-        self._heartbeat_interval = convert.duration(policy.heartbeat_ms)
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         """Begins a session."""
@@ -62,14 +61,14 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
             )
             for held, kept in zip(request.held, registered.kept, strict=True)
         ]
-        policy = self._policy
+        policy, interval_ms = self._policy, registered.session.interval_ms
         return pb.RegisterResponse(
             session_id=registered.session.id,
             term=self._engine.term,
-            heartbeat_interval=self._heartbeat_interval,
+            heartbeat_interval=convert.duration(interval_ms),
             grace=convert.duration(policy.grace_ms),
             silence_grace=convert.duration(policy.silence_grace_ms),
-            lease_duration=convert.duration(policy.lease_ms),
+            lease_duration=convert.duration(policy.lease_ms(interval_ms)),
             held_verdicts=verdicts,
             masters=self._masters,
             payload_bytes_max=policy.payload_bytes_max,
@@ -103,27 +102,31 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
         self, session_id: str, box: Mailbox
     ) -> AsyncIterator[pb.TaskIncomingResponse]:
         while True:
-            news = await box.take(self._policy.heartbeat_ms / 1000)
             core = self._engine.core
-            if news is None:
-                tick = pb.TaskIncomingResponse.Tick(
-                    time=convert.moment(core.book.now.wall_ms), term=self._engine.term
-                )
-                yield pb.TaskIncomingResponse(tick=tick)
-                session = core.book.sessions.get(session_id)
-                types = () if session is None else core.dispatch.available(session)
-                # A hint that was lost, or came when the worker was busy, is given again.
-                if session is not None and session.parked is None and types:
-                    yield _available(types)
-                continue
+            session = core.book.sessions.get(session_id)
+            tick_ms = self._policy.heartbeat_ms if session is None else session.tick_within_ms
+            news = await box.take(tick_ms / 1000)
+            core = self._engine.core
             if news.replaced:
                 return
+            if news.tick:
+                yield self._tick()
+                session = core.book.sessions.get(session_id)
+                # A hint that was lost, or came when the worker was busy, is given again.
+                if session is not None and session.parked is None:
+                    news.available = core.dispatch.available(session)
             for event in _told(news):
                 yield event
             if news.stopped:
                 raise shutting_down()
             if news.ended is not None:
                 raise core.sessions.lost(session_id)
+
+    def _tick(self) -> pb.TaskIncomingResponse:
+        time = convert.moment(self._engine.core.book.now.wall_ms)
+        return pb.TaskIncomingResponse(
+            tick=pb.TaskIncomingResponse.Tick(time=time, term=self._engine.term)
+        )
 
     async def RequestTask(
         self, request: pb.RequestTaskRequest, context: Context
@@ -182,7 +185,8 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
         return pb.HeartbeatResponse(
             abandon=answer.abandon,
             drain=answer.drain,
-            heartbeat_interval=self._heartbeat_interval,
+            heartbeat_interval=convert.duration(answer.interval_ms),
+            lease_duration=convert.duration(self._policy.lease_ms(answer.interval_ms)),
         )
 
     async def Deregister(

@@ -186,7 +186,9 @@ class RegisterResponse(_message.Message):
     """The largest payload or result that the master takes, in bytes."""
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
-        """How often to send Heartbeat; also how often a tick comes on the stream."""
+        """How often to send Heartbeat, and how often a tick comes on the stream, until the answer to
+        a heartbeat says otherwise.
+        """
 
     @_builtins.property
     def grace(self) -> _duration_pb2.Duration:
@@ -198,7 +200,9 @@ class RegisterResponse(_message.Message):
 
     @_builtins.property
     def lease_duration(self) -> _duration_pb2.Duration:
-        """A worker that cannot reach the master for this long stops what it runs."""
+        """A worker that cannot reach the master for this long stops what it runs. Until the answer to
+        a heartbeat says otherwise.
+        """
 
     @_builtins.property
     def held_verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldVerdict]:
@@ -668,6 +672,7 @@ class HeartbeatResponse(_message.Message):
     ABANDON_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
+    LEASE_DURATION_FIELD_NUMBER: _builtins.int
     drain: _builtins.bool
     """True: take no more work; finish, then Deregister."""
     @_builtins.property
@@ -676,7 +681,14 @@ class HeartbeatResponse(_message.Message):
 
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
-        """How long to wait until the next heartbeat; it may change."""
+        """How long to wait from one heartbeat to the next, and how far apart ticks are, from now on:
+        it grows with the fleet. Never more than the double, nor less than the half, of the one
+        before.
+        """
+
+    @_builtins.property
+    def lease_duration(self) -> _duration_pb2.Duration:
+        """Takes the place of `lease_duration` of RegisterResponse: it follows the interval."""
 
     def __init__(
         self,
@@ -684,10 +696,11 @@ class HeartbeatResponse(_message.Message):
         abandon: _abc.Iterable[_builtins.str] | None = ...,
         drain: _builtins.bool = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
+        lease_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "lease_duration", b"lease_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandon", b"abandon", "drain", b"drain", "heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandon", b"abandon", "drain", b"drain", "heartbeat_interval", b"heartbeat_interval", "lease_duration", b"lease_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

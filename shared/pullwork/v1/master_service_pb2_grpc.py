@@ -131,7 +131,8 @@ class MasterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Heartbeat(self, request, context):
-        """Heartbeat tells the master what the worker holds, every interval. A lease that two
+        """Heartbeat tells the master what the worker holds, every interval, and at once when there is
+        progress to tell; the answer says how long the interval is from now on. A lease that two
         heartbeats in a row do not list is taken back. A ticket counts as held from its arrival
         until the verdict on its report.
         Safe to repeat.

@@ -73,7 +73,8 @@ class MasterServiceStub:
     SESSION_LOST (FAILED_PRECONDITION): register anew with the tickets as held, then report.
     """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_master_service_pb2.HeartbeatRequest, _master_service_pb2.HeartbeatResponse]
-    """Heartbeat tells the master what the worker holds, every interval. A lease that two
+    """Heartbeat tells the master what the worker holds, every interval, and at once when there is
+    progress to tell; the answer says how long the interval is from now on. A lease that two
     heartbeats in a row do not list is taken back. A ticket counts as held from its arrival
     until the verdict on its report.
     Safe to repeat.
@@ -132,7 +133,8 @@ class MasterServiceAsyncStub(MasterServiceStub):
     SESSION_LOST (FAILED_PRECONDITION): register anew with the tickets as held, then report.
     """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_master_service_pb2.HeartbeatRequest, _master_service_pb2.HeartbeatResponse]  # type: ignore[assignment]
-    """Heartbeat tells the master what the worker holds, every interval. A lease that two
+    """Heartbeat tells the master what the worker holds, every interval, and at once when there is
+    progress to tell; the answer says how long the interval is from now on. A lease that two
     heartbeats in a row do not list is taken back. A ticket counts as held from its arrival
     until the verdict on its report.
     Safe to repeat.
@@ -218,7 +220,8 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _master_service_pb2.HeartbeatRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_master_service_pb2.HeartbeatResponse, _abc.Awaitable[_master_service_pb2.HeartbeatResponse]]:
-        """Heartbeat tells the master what the worker holds, every interval. A lease that two
+        """Heartbeat tells the master what the worker holds, every interval, and at once when there is
+        progress to tell; the answer says how long the interval is from now on. A lease that two
         heartbeats in a row do not list is taken back. A ticket counts as held from its arrival
         until the verdict on its report.
         Safe to repeat.

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
 
-from simulator.mutants import MUTANTS, SEEDS_MAX, planted
+from simulator.mutants import MUTANTS
+from simulator.planting import SEEDS_MAX, planted
 from simulator.profile import draw
 from simulator.story import BrokenLawError
 from simulator.world import World

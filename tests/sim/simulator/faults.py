@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pullwork_master.core import commands as c
 from simulator.events import MS
+from simulator.profile import CROWD
 
 if TYPE_CHECKING:
     from simulator.world import World
@@ -19,6 +20,7 @@ class Faults:
     def __init__(self, world: World, dice: random.Random) -> None:
         self._world = world
         self._dice = dice
+        self._strangers = 0
         self._hurt: dict[str, Callable[[], None]] = {
             "worker dies": self._worker_dies,
             "worker loses power": self._worker_loses_power,
@@ -32,6 +34,7 @@ class Faults:
             "disk is full": self._disk_is_full,
             "operator": self._operator,
             "name is taken": self._name_is_taken,
+            "crowd comes": self._crowd_comes,
         }
 
     def plan(self) -> None:
@@ -110,7 +113,7 @@ class Faults:
     def _master_freezes(self) -> None:
         world = self._world
         wait = self._while()
-        lease = world.profile.policy.lease_ms * MS
+        lease = world.profile.lease_of(world.profile.policy.heartbeat_ms)
         if world.profile.gentle:  # longer, and workers rightly stop what they run
             wait = min(wait, lease * 7 // 10)
             if world.events.now - world.master.disturbed_at < lease:
@@ -164,6 +167,27 @@ class Faults:
 
     # --- people -------------------------------------------------------------------------
 
+    def _crowd_comes(self) -> None:
+        """Many who can do nothing of what there is to do join, and leave after a while."""
+        world, dice = self._world, self._dice
+        sessions: list[str] = []
+
+        def joined(answer: Any, error: str) -> None:
+            if isinstance(answer, c.Registered):
+                sessions.append(answer.session.id)
+
+        def leave() -> None:
+            for session in sessions:
+                world.client.ask(c.Deregister(session, "only looked"), lambda *_: None)
+
+        crowd = dice.randint(*CROWD)
+        self._tell(f"a crowd of {crowd} comes")
+        for _ in range(crowd):
+            self._strangers += 1
+            name = f"stranger{self._strangers}"
+            world.client.ask(c.Register(name, name, ("elsewhere",), ("nothing",), 1), joined)
+        world.events.after(self._while(), None, leave)
+
     def _operator(self) -> None:
         world, dice = self._world, self._dice
         worker = self._worker()
@@ -178,7 +202,11 @@ class Faults:
         """Draws how long a fault lasts: a moment, about a heartbeat, or beyond the lease."""
         profile = self._world.profile
         most = self._dice.choice(
-            (800 * MS, 2 * profile.heartbeat, int(1.5 * profile.policy.lease_ms * MS))
+            (
+                800 * MS,
+                2 * profile.heartbeat,
+                int(1.5 * profile.lease_of(profile.policy.heartbeat_ms)),
+            )
         )
         return self._dice.randint(10 * MS, most)
 

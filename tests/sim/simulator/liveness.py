@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pullwork_master.core.model import Contact, State
+from pullwork_worker.machine.link import Phase
 from simulator.events import MS, SECOND, Events
 from simulator.jobs import Deed, Jobs
 from simulator.laws import Laws
@@ -53,19 +54,36 @@ class Liveness:
         self._arrivals: dict[str, int] = {}
         self._odd: dict[tuple[str, ...], int] = {}
         self._deaths: list[Death] = []
-        policy = profile.policy
         self._slack = 2 * (profile.latency[1] + profile.commit[1]) + SECOND
-        self._patience = 4 * profile.heartbeat + RETRIES + self._slack
+        self._patience = 4 * profile.slowest + RETRIES + self._slack
         # How long something may be odd between two that nothing disturbs.
-        self._patience_odd = 3 * profile.heartbeat + self._slack
-        # As the contract has them; reckoned here, so that the core may be wrong about them.
-        self._silence_ms = 3 * policy.heartbeat_ms
-        self._lease = (self._silence_ms + policy.silence_grace_ms) * MS
+        self._patience_odd = 3 * profile.slowest + self._slack
+        # As the contract has it; reckoned here, so that the core may be wrong about it.
+        self._silence_ms = 3 * profile.slowest // MS
 
     def died(self, worker: Any, told: bool, session: str) -> None:
         """A worker's process is gone."""
         death = Death(worker.boot, session, self._events.now, told, worker.wire)
         self._deaths.append(death)
+
+    def doubted(self, session: str, why: str) -> None:
+        """The master takes a session for SUSPECT."""
+        kept = self._master.core.book.sessions.get(session)
+        if kept is None or not why.startswith("silent for"):
+            return
+        ago = (self._master.now().mono_ms - kept.last_seen_ms) * MS
+        for worker in (*self.workers, *self.plain_workers):
+            if worker.up and worker.session == session:
+                law = "a worker that obeys is not taken for silent"
+                require(not self._undisturbed_for(worker, ago), law, worker.boot, why)
+
+    def gives_up(self, worker: Worker) -> None:
+        """A worker's machine closes its stream."""
+        stream = worker.wire.stream
+        if worker.machine.link.phase is Phase.IN and stream is not None and stream.last_at:
+            ago = self._events.now - stream.last_at
+            law = "a master that speaks is not taken for silent"
+            require(not self._undisturbed_for(worker, ago), law, worker.boot, ago // MS)
 
     def look(self) -> None:
         """Checks all laws about time."""
@@ -107,6 +125,18 @@ class Liveness:
             return False
         since = max(wire.disturbed_at, master.disturbed_at, worker.born_at)
         return bool(self._events.now - since > self._patience)
+
+    def _undisturbed_for(self, worker: Any, ago: int) -> bool:
+        """Whether nothing went wrong since then, nor just before."""
+        wire, master = worker.wire, self._master
+        if not worker.up or worker.frozen or wire.up_cut or wire.down_cut:
+            return False
+        if not master.up or master.frozen or master.disk.full:
+            return False
+        # What was sent just before may have been lost, or have come late.
+        before = 2 * self._profile.heartbeat + self._slack
+        troubles = (wire.disturbed_at, master.disturbed_at, worker.thaw_at, master.thaw_at)
+        return bool(max(troubles) < self._events.now - ago - before)
 
     # --- laws ---------------------------------------------------------------------------
 
@@ -183,7 +213,8 @@ class Liveness:
             bound_ms = policy.grace_ms
             since = death.at
             if not quick:
-                bound_ms = self._silence_ms + 2 * policy.silence_grace_ms + policy.heartbeat_ms
+                bound_ms = self._silence_ms + 2 * policy.silence_grace_ms
+                bound_ms += self._profile.slowest // MS
                 since = max(death.at, self._master.disturbed_at, wire.mended_at)
                 began_ms = session.registered_ms - self._master.now().wall_ms
                 # A late copy of its Register may have come when it was dead already.
@@ -203,7 +234,7 @@ class Liveness:
         if not worker.up or self._stands_still(worker):
             return
         now = self._events.now
-        if now <= max(worker.heard_at + self._lease, worker.thaw_at) + self._slack:
+        if now <= max(worker.heard_at + worker.lease, worker.thaw_at) + self._slack:
             return
         for room, ticket in worker.executors.running():
             require(

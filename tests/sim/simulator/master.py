@@ -33,6 +33,7 @@ from simulator.wire import Call, Stream, Wire
 
 if TYPE_CHECKING:
     from simulator.laws import Laws
+    from simulator.liveness import Liveness
 
 BATCH_MAX: Final = 512
 LOOK_EVERY: Final = SECOND
@@ -70,6 +71,7 @@ class Master(Node):
         self._story = story
         self.disk = disk
         self.laws: Laws
+        self.liveness: Liveness
         # How far its wall clock is off.
         self.wall_off_ms = 0
         self.steps = 0
@@ -183,6 +185,9 @@ class Master(Node):
             self.core.swept(swept)
         self.core.settle()
         self.laws.committed(self, effects)
+        for event, facts in effects.notes:
+            if event == "worker suspect":
+                self.liveness.doubted(str(facts["session"]), str(facts["why"]))
         self._speak(effects)
         self._busy = False
         self._wait()
@@ -284,7 +289,7 @@ class Master(Node):
             self.ask(c.StreamBroke(box.stream.session, box.number))
             return
         box.wire.tell(box.stream, "members")
-        self._events.after(self._profile.heartbeat, self, self._tick, box, box.rings)
+        self._tick_later(box)
         self._ring_box(box)
 
     def _close(self, box: Box) -> None:
@@ -328,7 +333,12 @@ class Master(Node):
             self._end_stream(box, "lost", self.core.sessions.lost(stream.session))
             return
         box.rings += 1
-        self._events.after(self._profile.heartbeat, self, self._tick, box, box.rings)
+        self._tick_later(box)
+
+    def _tick_later(self, box: Box) -> None:
+        session = self.core.book.sessions.get(box.stream.session)
+        wait = self._profile.heartbeat if session is None else session.tick_within_ms * MS
+        self._events.after(wait, self, self._tick, box, box.rings)
 
     def _tick(self, box: Box, rings: int) -> None:
         session_id = box.stream.session
@@ -340,7 +350,7 @@ class Master(Node):
             types = self.core.dispatch.available(session)
             if types:  # a hint that was lost, or came when the worker was busy, is given again
                 box.wire.tell(box.stream, "available", types)
-        self._events.after(self._profile.heartbeat, self, self._tick, box, rings)
+        self._tick_later(box)
 
     # --- for people ---------------------------------------------------------------------
 

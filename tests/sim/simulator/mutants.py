@@ -6,9 +6,6 @@ which law that was stands in the table, so that a law that catches nothing is se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pullwork_master.core import commands as c
@@ -27,56 +24,9 @@ from pullwork_worker.machine import Machine
 from pullwork_worker.machine.lanes import Lanes
 from pullwork_worker.machine.link import Link
 from simulator.disk import Disk
+from simulator.events import MS
 from simulator.master import Box, Master
-from simulator.profile import Profile
-
-# By then a bug that any seed can meet has been met.
-SEEDS_MAX: Final = 2_000
-
-
-Patch = Callable[[Any, str, Any], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A bug: `plant(patch)` puts it in by `patch(owner, name, wrong)`.
-
-    `needs` are what a seed must have drawn to be worth trying: faults, faults of calls, deeds,
-    or "gentle" and "plain".
-    """
-
-    plant: Callable[[Patch], None]
-    needs: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """What it does wrong, in words."""
-        return self.plant.__name__.replace("_", " ")
-
-    def may_meet(self, profile: Profile) -> bool:
-        """Whether a seed of this frame can meet the bug at all."""
-        drawn = {*profile.faults, *profile.call_faults, *profile.deeds}
-        drawn |= {"gentle"} if profile.gentle else {"hostile"}
-        drawn |= {"plain"} if profile.plain_workers else set()
-        return drawn.issuperset(self.needs)
-
-
-@contextmanager
-def planted(mutant: Mutant) -> Iterator[None]:
-    """Puts a bug in, and takes it out again."""
-    right: list[tuple[Any, str, Any]] = []
-
-    def patch(owner: Any, name: str, wrong: Any) -> None:
-        right.append((owner, name, owner.__dict__[name]))
-        setattr(owner, name, wrong)
-
-    try:
-        mutant.plant(patch)
-        yield
-    finally:
-        for owner, name, value in reversed(right):
-            setattr(owner, name, value)
-
+from simulator.planting import Mutant, Patch
 
 # --- the core ---------------------------------------------------------------------------
 
@@ -127,7 +77,7 @@ def requeue_without_grace(patch: Patch) -> None:
 
 def no_reconciliation(patch: Patch) -> None:
     """A restarted master waits for no worker that comes back."""
-    patch(Policy, "reconcile_ms", property(lambda self: 0))
+    patch(Policy, "reconcile_ms", lambda self, workers: 0)
 
 
 def ghosts_for_ever(patch: Patch) -> None:
@@ -205,7 +155,28 @@ def stream_break_ignored(patch: Patch) -> None:
 
 def silence_ignored(patch: Patch) -> None:
     """Only a broken stream tells that a worker is dead."""
-    patch(Policy, "silence_ms", property(lambda self: 10**9))
+    patch(Policy, "silence_ms", lambda self, interval_ms: 10**9)
+
+
+def judges_by_the_new_interval_at_once(patch: Patch) -> None:
+    """When a fleet shrinks everybody is to be quicker, told or not."""
+
+    def wrong(self: Sessions, session: Session) -> int:
+        policy = self._book.policy
+        return policy.silence_ms(policy.interval_ms(len(self._book.sessions)))
+
+    patch(Sessions, "_silence_ms", wrong)
+
+
+def ticks_by_the_new_interval_at_once(patch: Patch) -> None:
+    """When a fleet grows the master speaks less often, told or not."""
+
+    def wrong(self: Master, box: Box) -> None:
+        policy = self._profile.policy
+        wait = policy.interval_ms(len(self.core.book.sessions)) * MS
+        self._events.after(wait, self, self._tick, box, box.rings)
+
+    patch(Master, "_tick_later", wrong)
 
 
 def timeouts_ignored(patch: Patch) -> None:
@@ -258,7 +229,7 @@ def hint_lost_and_not_repeated(patch: Patch) -> None:
     def silent(self: Master, box: Box, rings: int) -> None:
         if rings == box.rings and self.boxes.get(box.stream.session) is box:
             box.wire.tell(box.stream, "tick")
-            self._events.after(self._profile.heartbeat, self, self._tick, box, rings)
+            self._tick_later(box)
 
     patch(Master, "_put", lossy)
     patch(Master, "_tick", silent)
@@ -382,6 +353,8 @@ _ALL: Final = (
     Mutant(no_excuse, ("gentle", "master freezes")),
     Mutant(stream_break_ignored, ("worker dies",)),
     Mutant(silence_ignored),
+    Mutant(judges_by_the_new_interval_at_once),
+    Mutant(ticks_by_the_new_interval_at_once),
     Mutant(timeouts_ignored, ("hangs",)),
     Mutant(repeated_submission_stored_again),
     Mutant(session_ids_repeat, ("disk is full",)),

@@ -59,6 +59,8 @@ class PlainWorker(Node):
         self._long: set[str] = set()
         self._asking = False
         self._event_at = 0
+        self._interval = profile.heartbeat
+        self._beats = 0
 
     def start(self) -> None:
         """Starts a process."""
@@ -71,7 +73,9 @@ class PlainWorker(Node):
         self.wire.disturb()
         self._tell("starts", self.boot, f"as {self.says}")
         self._register()
-        self._events.after(self._profile.heartbeat, self, self._beat)
+        self._beats = 0
+        self._interval = self._profile.heartbeat
+        self._beat_later()
 
     def crash(self, why: str, *, power: bool = False) -> None:
         """Ends the process at once, with a word of its kernel or without."""
@@ -122,6 +126,7 @@ class PlainWorker(Node):
                 self._later(self._register)
                 return
             self.session = answer.session.id
+            self._live_by(answer.session.interval_ms)
             for line, keep in zip(held, answer.kept, strict=True):
                 if not keep:
                     self._held.pop(line.token, None)
@@ -169,12 +174,30 @@ class PlainWorker(Node):
         if session == self.session and self.wire.stream is None:
             self._open()
 
-    def _beat(self) -> None:
-        self._events.after(self._profile.heartbeat, self, self._beat)
+    def _live_by(self, interval_ms: int) -> None:
+        if interval_ms * MS != self._interval:
+            self._interval = interval_ms * MS
+            self._beat_later()
+
+    def _beat_later(self) -> None:
+        self._beats += 1
+        # Who has progress to tell does not wait for the interval.
+        wait = (
+            min(self._interval, self._profile.heartbeat) if self._progresses() else self._interval
+        )
+        self._events.after(wait, self, self._beat, self._beats)
+
+    def _progresses(self) -> bool:
+        return not self._long.isdisjoint(self._held)
+
+    def _beat(self, number: int) -> None:
+        if number != self._beats:
+            return
+        self._beat_later()
         session = self.session
         if not session:
             return
-        if self._events.now - self._event_at >= 3 * self._profile.heartbeat:
+        if self._events.now - self._event_at >= 3 * self._interval:
             self._open()
         held = tuple(self._line(token) for token in self._held)
 
@@ -183,6 +206,8 @@ class PlainWorker(Node):
                 return
             for token in answer.abandon:
                 self._held.pop(token, None)
+            if session == self.session:
+                self._live_by(answer.interval_ms)
             if answer.drain:
                 self._drain()
             elif answer.abandon:
@@ -238,6 +263,7 @@ class PlainWorker(Node):
         wait = self._jobs.run_time(job)
         if job.deed is Deed.LONG:
             self._long.add(grant.token)
+            self._beat_later()
         if job.deed in (Deed.DEADLY, Deed.KILLS_WORKER):
             self._events.after(wait, self, self._dies_of, grant.token)
         elif self.quiet or job.deed not in (Deed.HANGS, Deed.STUBBORN):

@@ -27,10 +27,13 @@ FAULTS: Final = {
     "disk is full": 1.5,
     "operator": 3.0,
     "name is taken": 1.0,
+    "crowd comes": 1.5,
 }
 CALL_FAULTS: Final = ("request lost", "reply lost", "request twice", "request late")
+# How many come at once, and change everybody's interval by it.
+CROWD: Final = (10, 30)
 # Faults that must cost no task anything.
-GENTLE: Final = ("link resets", "master freezes", "master dies", "wall clock jumps")
+GENTLE: Final = ("link resets", "master freezes", "master dies", "wall clock jumps", "crowd comes")
 
 
 @dataclass(slots=True)
@@ -58,8 +61,21 @@ class Profile:
 
     @property
     def heartbeat(self) -> int:
-        """The interval of heartbeats."""
+        """The interval of heartbeats in a fleet that is small enough to keep it."""
         return self.policy.heartbeat_ms * MS
+
+    @property
+    def slowest(self) -> int:
+        """The longest interval that is told, with as many dead sessions as living ones."""
+        crowd = CROWD[1] if "crowd comes" in self.faults else 0
+        return self.policy.interval_ms(2 * (self.workers + self.plain_workers) + crowd) * MS
+
+    def lease_of(self, interval_ms: int) -> int:
+        """How long a worker with this interval may be out of contact.
+
+        As the contract has it; reckoned here, so that the core may be wrong about it.
+        """
+        return (3 * interval_ms + self.policy.silence_grace_ms) * MS
 
     # As the worker's session and the channel have them, in the same proportion to the heartbeat.
 
@@ -84,6 +100,8 @@ def draw(dice: random.Random) -> Profile:
     heartbeat_ms = dice.choice((1_000, 1_000, 2_000, 5_000))
     policy = Policy(
         heartbeat_ms=heartbeat_ms,
+        # In half of the worlds each worker that comes or goes changes everybody's interval.
+        beat_gap_ms=dice.choice((5, 5, heartbeat_ms // 2, heartbeat_ms)),
         grace_ms=1_000,
         silence_grace_ms=2 * heartbeat_ms,
         window_tasks=dice.choice((2, 4, 100)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pullwork_master.core import commands as c
+from pullwork_master.core.limits import Policy
 from pullwork_master.core.model import Failure as MasterFailure
 from pullwork_master.core.model import FailureKind, Grant
 from pullwork_worker.machine import instructions as do
@@ -15,6 +16,11 @@ def held_of(line: do.HeldLine) -> c.Held:
     if note is None:
         return c.Held(line.token, line.started)
     return c.Held(line.token, line.started, note.fraction, note.message, note.checkpoint)
+
+
+def pace_of(policy: Policy, interval_ms: int) -> dict[str, float]:
+    """Returns an interval, and the lease that goes with it, as the machine is told of them."""
+    return {"interval_s": interval_ms / 1000, "lease_s": policy.lease_ms(interval_ms) / 1000}
 
 
 def outcome_of(token: str, outcome: Outcome) -> c.Outcome:

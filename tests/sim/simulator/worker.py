@@ -23,7 +23,7 @@ from simulator.executors import Executors
 from simulator.jobs import KINDS, QUEUES, TYPES, Jobs
 from simulator.profile import Profile
 from simulator.story import Story, require
-from simulator.translate import held_of, outcome_of, ticket_of
+from simulator.translate import held_of, outcome_of, pace_of, ticket_of
 from simulator.wire import Call, Wire
 
 if TYPE_CHECKING:
@@ -58,15 +58,15 @@ class Worker(Node):
         self._profile = profile
         self._jobs = jobs
         self._story = story
-        # What it calls itself: two processes may have one name.
-        self.says = name
+        self.says = name  # two processes may have one name
         self.boot = ""
-        # Tasks misbehave no more: the world is to come to rest.
-        self.quiet = False
+        self.quiet = False  # tasks misbehave no more: the world is to come to rest
         self.machine: Machine
         self.executors: Executors
         self.born_at = 0
         self.heard_at = 0
+        # How long it may be out of contact, as it was told last.
+        self.lease = profile.lease_of(profile.policy.heartbeat_ms)
         # Whether its stream stands, as far as it knows.
         self.listens = False
         # Tokens that arrived and are neither answered nor worth nothing.
@@ -172,6 +172,7 @@ class Worker(Node):
             case do.OpenStream(session_id=session):
                 self.wire.open_stream(session, lambda *news: self._heard_news(session, *news))
             case do.CloseStream():
+                self.liveness.gives_up(self)
                 self.wire.close_stream()
             case do.CancelCalls(only_request=only_request):
                 for name in ("request",) if only_request else tuple(self._calls):
@@ -197,7 +198,7 @@ class Worker(Node):
         self._timer_at = 0
         machine = self.machine
         before = {t.token for t in machine.desk.held.values() if t.state not in ENDED_STATES}
-        silent = self._events.now >= self.heard_at + int(machine.link.lease_s * 1e6)
+        silent = self._events.now >= self.heard_at + self.lease
         was_cut = machine.cut
         instructions = machine.tick(self.now())
         if silent or machine.cut != was_cut:
@@ -271,12 +272,12 @@ class Worker(Node):
             for token in tokens:
                 if token not in kept:
                     self.owed.pop(token, None)
-            policy = self._profile.policy
+            interval_ms = answer.session.interval_ms
+            self.lease = self._profile.lease_of(interval_ms)
             instructions = self.machine.registered(
                 call,
                 session_id=answer.session.id,
-                interval_s=policy.heartbeat_ms / 1000,
-                lease_s=policy.lease_ms / 1000,
+                **pace_of(self._profile.policy, interval_ms),
                 kept=frozenset(kept),
                 now=self.now(),
             )
@@ -294,9 +295,10 @@ class Worker(Node):
             self.heard_at = self._events.now
             for token in answer.abandon:
                 self.owed.pop(token, None)
-            interval_s = self._profile.policy.heartbeat_ms / 1000
+            self.lease = self._profile.lease_of(answer.interval_ms)
+            pace = pace_of(self._profile.policy, answer.interval_ms)
             instructions = self.machine.heartbeat_answered(
-                call, answer.abandon, answer.drain, interval_s, self.now()
+                call, answer.abandon, answer.drain, now=self.now(), **pace
             )
             self.carry_out(instructions)
 

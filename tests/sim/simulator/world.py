@@ -43,6 +43,7 @@ class World:
         self.master = Master(self.events, dice, profile, self.disk, self.story)
         self.master.laws = self.laws
         self.liveness = Liveness(self.events, profile, self.laws, self.master, self.jobs)
+        self.master.liveness = self.liveness
         common = (self.events, dice, profile, self.jobs, self.story)
         self.workers = [Worker(f"w{each + 1}", *common) for each in range(profile.workers)]
         plain = range(profile.plain_workers)
@@ -109,10 +110,11 @@ class World:
         self._check_watch()
 
     def _healing(self) -> int:
-        policy, profile = self.profile.policy, self.profile
-        deaths = 3 * (policy.lease_ms * MS + 4 * SECOND) if "kills worker" in profile.deeds else 0
-        work = profile.tasks * (4 * profile.heartbeat + 4 * SECOND)
-        return work + REST + 4 * policy.lease_ms * MS + 8 * profile.heartbeat + deaths
+        profile = self.profile
+        lease = profile.lease_of(profile.slowest // MS)
+        deaths = 3 * (lease + 4 * SECOND) if "kills worker" in profile.deeds else 0
+        work = profile.tasks * (4 * profile.slowest + 4 * SECOND)
+        return work + REST + 4 * lease + 8 * profile.slowest + deaths
 
     def _set_wall_right(self) -> None:
         """Delays count by the wall clock, which may have been set back since."""

@@ -147,11 +147,21 @@ class Link:
         """Returns whether to send a heartbeat now, and sets the time of the next."""
         if self.phase is not Phase.IN or self.heartbeat_at is None or self.heartbeat_at > now:
             return False
-        self.heartbeat_at = now + self.interval_s
         if self.heartbeat is not None:
+            # What is new meanwhile does not wait for another interval, which may be long.
+            self.heartbeat_at = now + min(self.interval_s, NOTE_GAP_S)
             return False
+        self.heartbeat_at = now + self.interval_s
         self.heartbeat_sent_at = now
         return True
+
+    def pace(self, interval_s: float, lease_s: float) -> None:
+        """Speaks as often as the master said last, and counts its silence by that."""
+        at = self.heartbeat_at
+        # One that was brought forward stays so.
+        if at is not None and at >= self.heartbeat_sent_at + min(self.interval_s, interval_s):
+            self.heartbeat_at = self.heartbeat_sent_at + interval_s
+        self.interval_s, self.lease_s = interval_s, lease_s
 
     def heartbeat_soon(self, now: float) -> None:
         """Brings the next heartbeat forward: there is something new to tell."""

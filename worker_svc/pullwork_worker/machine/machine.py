@@ -205,14 +205,20 @@ class Machine:
         return self._flush(now)
 
     def heartbeat_answered(
-        self, call: Heartbeat, abandon: Iterable[str], drain: bool, interval_s: float, now: float
+        self,
+        call: Heartbeat,
+        abandon: Iterable[str],
+        drain: bool,
+        interval_s: float,
+        lease_s: float,
+        now: float,
     ) -> list[Instruction]:
         """Does what the master says about the inventory."""
         link = self.link
         if call is link.heartbeat:
             link.heard(now)
             link.heartbeat = None
-            link.interval_s = interval_s
+            link.pace(interval_s, lease_s)
             self.desk.notes_arrived(call.held)
             for token in abandon:
                 self.desk.drop(token, now, "the master took its lease back")
