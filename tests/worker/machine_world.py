@@ -33,7 +33,7 @@ from pullwork_worker.machine import (
 from pullwork_worker.machine import instructions as do
 from pullwork_worker.machine.invariants import capacity, validate_state
 from pullwork_worker.machine.link import Phase
-from pullwork_worker.machine.ticket import State
+from pullwork_worker.machine.ticket import LINED_UP, State
 
 KINDS = {"child": Kind.CHILD, "loop": Kind.LOOP, "command": Kind.COMMAND}
 SLOTS = 3
@@ -43,7 +43,7 @@ DEATH = Failure(Blame.WORKER_LOST, "died", "the process died")
 
 @dataclass
 class Room:
-    """What really goes on in a slot: the head runs; of a child's others none has begun."""
+    """What really goes on in a slot: the head runs; of the others none has begun."""
 
     ready: bool = False
     lane: deque[Ticket] = field(default_factory=deque)
@@ -80,7 +80,8 @@ class World(RuleBasedStateMachine):
         match instruction:
             case do.Start(slot=slot, tickets=tickets):
                 self.begin(self.rooms[slot], tickets)
-            case do.TakeBack(slot=slot):
+            case do.TakeBack(slot=slot, kind=kind):
+                assert self.kind_in(self.rooms[slot]) is kind, "who runs the head is asked"
                 return self.take_back(slot)
             case do.Kill(slot=slot, ticket=ticket):
                 return self.kill(slot, ticket)
@@ -101,12 +102,15 @@ class World(RuleBasedStateMachine):
         return []
 
     def begin(self, room: Room, tickets: tuple[Ticket, ...]) -> None:
-        in_child = KINDS[tickets[0].type] is Kind.CHILD
-        assert in_child or (len(tickets) == 1 and not room.lane), "one attempt at a time"
-        assert not room.lane or KINDS[room.lane[0].type] is Kind.CHILD, "lanes are children's"
-        assert room.ready or not in_child, "only a ready child is given work"
+        kind = KINDS[tickets[0].type]
+        assert kind in LINED_UP or (len(tickets) == 1 and not room.lane), "one attempt at a time"
+        assert self.kind_in(room) in (None, kind), "a lane is of one kind"
+        assert room.ready or kind is not Kind.CHILD, "only a ready child is given work"
         room.lane.extend(tickets)
         self.head_begins(room)
+
+    def kind_in(self, room: Room) -> Kind | None:
+        return KINDS[room.lane[0].type] if room.lane else None
 
     def head_begins(self, room: Room) -> None:
         if room.lane:
@@ -114,7 +118,7 @@ class World(RuleBasedStateMachine):
 
     def take_back(self, slot: int) -> list[do.Instruction]:
         room = self.rooms[slot]
-        if not room.lane or KINDS[room.lane[0].type] is not Kind.CHILD:
+        if self.kind_in(room) not in LINED_UP:
             return []
         back = [ticket.token for ticket in list(room.lane)[1:]]
         room.lane = deque(list(room.lane)[:1])
@@ -178,7 +182,8 @@ class World(RuleBasedStateMachine):
     @initialize(ready=st.integers(0, SLOTS), known=st.booleans())
     def start(self, ready: int, known: bool) -> None:
         if known:
-            self.machine.desk.lanes.pace.observe("child", 0.001)
+            for type in ("child", "loop"):
+                self.machine.desk.lanes.pace.observe(type, 0.001)
         self.feed(self.machine.start(self.now))
         self.answer_register(set())
         for _ in range(ready):
@@ -228,18 +233,18 @@ class World(RuleBasedStateMachine):
         tickets = self.tickets([type] * count, call.tickets_max)
         self.feed(self.machine.report_answered(call, tickets, self.now))
 
-    @rule()
-    def tiny_work_flows(self) -> None:
-        """What it takes until a worker looks ahead: children get followers."""
+    @rule(type=st.sampled_from(["child", "loop"]))
+    def tiny_work_flows(self, type: str) -> None:
+        """What it takes until a worker looks ahead: heads get followers."""
         if "request" in self.calls:
             call = self.calls.pop("request")
-            tickets = self.tickets(["child"] * SLOTS, call.tickets_max)
+            tickets = self.tickets([type] * SLOTS, call.tickets_max)
             self.feed(self.machine.request_answered(call, tickets, self.now))
         busy = [index for index, room in enumerate(self.rooms) if room.lane]
         if busy:
             self.end(busy[0], 1, Success(b"1", ""))
         if "report" in self.calls:
-            self.answer_report(SLOTS + LOOK_AHEAD, "child")
+            self.answer_report(SLOTS + LOOK_AHEAD, type)
 
     @precondition(lambda self: "report" in self.calls)
     @rule(refused=st.booleans())

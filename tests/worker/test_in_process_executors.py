@@ -10,7 +10,8 @@ import worker_tasks
 from bench import RecordingSink, ticket
 
 from pullwork.tasks import collect
-from pullwork_worker.executors.in_process import CoroutineExecutor, ThreadExecutor
+from pullwork_worker.executors.coroutine import CoroutineExecutor
+from pullwork_worker.executors.thread import ThreadExecutor
 from pullwork_worker.machine import Blame, Note, Success
 
 TASKS = collect(worker_tasks)

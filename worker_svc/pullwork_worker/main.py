@@ -20,8 +20,9 @@ from pullwork.settings import load
 from pullwork_worker.config import WorkerSettings, default_slots
 from pullwork_worker.executors.child_link import ChildSetup
 from pullwork_worker.executors.command import CommandExecutor
-from pullwork_worker.executors.in_process import CoroutineExecutor, ThreadExecutor
+from pullwork_worker.executors.coroutine import CoroutineExecutor
 from pullwork_worker.executors.process import ProcessExecutor
+from pullwork_worker.executors.thread import ThreadExecutor
 from pullwork_worker.executors.work import Executor
 from pullwork_worker.health import answering_health
 from pullwork_worker.loading import Abilities, load_abilities

@@ -148,11 +148,9 @@ class WorkerRunner:
             kind = kinds[instruction.tickets[0].type]
             self._executors[kind].start(instruction.slot, instruction.tickets)
         elif isinstance(instruction, do.TakeBack):
-            if self._children is not None:
-                tokens = self._children.take_back(instruction.slot)
-                if tokens:
-                    now = self.now()
-                    self._todo.extend(self.machine.taken_back(instruction.slot, tokens, now))
+            tokens = self._executors[instruction.kind].take_back(instruction.slot)
+            if tokens:
+                self._todo.extend(self.machine.taken_back(instruction.slot, tokens, self.now()))
         elif isinstance(instruction, do.Stop):
             log.info(
                 "stopping a task: %s",

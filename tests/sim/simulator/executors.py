@@ -9,7 +9,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from pullwork_worker.machine.instructions import Instruction
-from pullwork_worker.machine.ticket import Blame, Failure, Kind, Note, Outcome, Success, Ticket
+from pullwork_worker.machine.ticket import (
+    LINED_UP,
+    Blame,
+    Failure,
+    Kind,
+    Note,
+    Outcome,
+    Success,
+    Ticket,
+)
 from simulator.events import MS, Events
 from simulator.jobs import KINDS, Deed, Jobs
 from simulator.story import require
@@ -60,9 +69,10 @@ class Executors:
     def start(self, slot: int, tickets: tuple[Ticket, ...]) -> None:
         """Runs these one after the other."""
         room = self.rooms[slot]
-        in_child = KINDS[tickets[0].type] is Kind.CHILD
-        require(in_child or not room.lane, "one attempt runs in a slot", slot)
-        require(room.ready or not in_child, "only a ready child is given work", slot)
+        kind = KINDS[tickets[0].type]
+        lined_up = kind in LINED_UP and all(KINDS[ticket.type] is kind for ticket in room.lane)
+        require(lined_up or not room.lane, "one attempt runs in a slot", slot)
+        require(room.ready or kind is not Kind.CHILD, "only a ready child is given work", slot)
         idle = not room.lane
         room.lane.extend(tickets)
         if idle:
@@ -71,7 +81,7 @@ class Executors:
     def take_back(self, slot: int) -> list[str]:
         """Takes out what has not begun, and says what that is."""
         room = self.rooms[slot]
-        if not room.lane or KINDS[room.lane[0].type] is not Kind.CHILD:
+        if not room.lane or KINDS[room.lane[0].type] not in LINED_UP:
             return []
         back = [ticket.token for ticket in list(room.lane)[1:]]
         room.lane = deque([room.lane[0]])

@@ -51,6 +51,10 @@ class CommandExecutor:
         name = f"{work.type} {work.task_id}"
         self._running[slot] = asyncio.create_task(self._run(slot, work), name=name)
 
+    def take_back(self, slot: int) -> list[str]:
+        """Has nothing to take back: programs have no lanes."""
+        return []
+
     def stop(self, slot: int, ticket: Ticket) -> None:
         """Sends SIGTERM to the program and what it started."""
         self._signal(slot, signal.SIGTERM)

@@ -52,7 +52,10 @@ class Executor(Protocol):
     """Runs attempts in slots."""
 
     def start(self, slot: int, tickets: Sequence[Ticket]) -> None:
-        """Runs these one after the other; more than one only where children run them."""
+        """Runs these one after the other; more than one only of kinds that have lanes."""
+
+    def take_back(self, slot: int) -> list[str]:
+        """Takes back what surely has not begun in a slot; returns the tokens, in order."""
 
     def stop(self, slot: int, ticket: Ticket) -> None:
         """Asks the attempt to end."""

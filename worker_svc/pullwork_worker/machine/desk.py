@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from pullwork_worker.machine.instructions import HeldLine, TakeBack
+from pullwork_worker.machine.instructions import HeldLine
 from pullwork_worker.machine.lanes import Lanes
 from pullwork_worker.machine.ticket import (
     Blame,
@@ -122,7 +122,7 @@ class Desk:
             self.lanes.waiting.remove(ticket)
             ticket.move(Event.DROP)
         elif ticket.state is State.GIVEN:
-            self.lanes.out.append(TakeBack(ticket.slot))
+            self.lanes.take_back(self.lanes.slots[ticket.slot])
         elif ticket.state is State.RUNNING:
             self.lanes.stop(ticket, now, reason)
         elif ticket.state is State.ENDED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pullwork_worker.machine.ticket import Note, Outcome, Ticket
+from pullwork_worker.machine.ticket import Kind, Note, Outcome, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TakeBack:
-    """Take out of a slot what surely has not begun; answered by `taken_back`."""
+    """Take out of a slot what surely has not begun; answered by `taken_back`.
+
+    `kind` is the executor of the slot's lane.
+    """
 
     slot: int
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True, eq=False)

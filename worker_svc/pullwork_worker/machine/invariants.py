@@ -6,7 +6,7 @@ from pullwork_worker.machine.desk import Desk
 from pullwork_worker.machine.lanes import Lanes
 from pullwork_worker.machine.link import Phase
 from pullwork_worker.machine.machine import Machine
-from pullwork_worker.machine.ticket import Kind, State
+from pullwork_worker.machine.ticket import LINED_UP, State
 
 
 def validate_state(machine: Machine) -> None:
@@ -24,8 +24,9 @@ def _validate_lanes(lanes: Lanes) -> None:
         assert all(state is State.GIVEN for state in states[1:]), "followers have not begun"
         assert not states or states[0] in (State.RUNNING, State.STOPPING), "a head has begun"
         assert all(ticket.slot == slot.index for ticket in slot.lane), "a ticket knows its slot"
-        in_children = {lanes.kinds[ticket.type] is Kind.CHILD for ticket in slot.lane}
-        assert len(states) < 2 or in_children == {True}, "only children get followers"
+        kinds = {lanes.kinds[ticket.type] for ticket in slot.lane}
+        assert len(states) < 2 or len(kinds) == 1, "followers are run by who runs their head"
+        assert len(states) < 2 or kinds <= LINED_UP, "only children and the loop get followers"
         assert slot.stuck is None or not slot.lane, "a stuck slot is given nothing"
         is_free = slot.ready and not slot.lane and slot.stuck is None
         assert is_free == (slot.index in lanes.free), "free slots are known"

@@ -1,9 +1,9 @@
 """The slots of a worker: what runs where, what is asked to end, and what goes back.
 
 A slot runs one attempt at a time, the head of its lane. Behind a head may stand followers:
-tickets of types that were measured to be tiny, written to the same child at once so that the
-pipe is not asked for each. A follower is taken back when the head takes longer than
-thought; what begins in a child is only ever the head, so a death is blamed on it alone.
+tickets of types that were measured to be tiny, handed to the slot's child, or to the loop, at
+once, so that neither is asked for each. A follower is taken back when the head takes longer
+than thought; what begins in a child is only ever the head, so a death is blamed on it alone.
 
 Lanes know nothing of reports and the master. Time is an argument, in seconds.
 """
@@ -20,6 +20,7 @@ from pullwork_worker.machine.instructions import Instruction, Kill, Start, Stop,
 from pullwork_worker.machine.pace import Pace
 from pullwork_worker.machine.ticket import (
     KILLABLE,
+    LINED_UP,
     Blame,
     Event,
     Failure,
@@ -88,7 +89,13 @@ class Lanes:
         self.closed = True
         while self.waiting:
             self.release(self.waiting.popleft())
-        self.out.extend(TakeBack(slot.index) for slot in self.slots if len(slot.lane) > 1)
+        for slot in self.slots:
+            if len(slot.lane) > 1:
+                self.take_back(slot)
+
+    def take_back(self, slot: Slot) -> None:
+        """Asks for the followers of a slot's head."""
+        self.out.append(TakeBack(slot.index, self.kinds[slot.lane[0].type]))
 
     def release(self, ticket: Ticket) -> None:
         """Gives a ticket that has no slot back to the master."""
@@ -183,10 +190,11 @@ class Lanes:
         while self.waiting and lanes:
             share = -(-len(self.waiting) // len(lanes))
             slot = lanes.pop()
+            kind = self.kinds[slot.lane[0].type]
             for _ in range(share):
                 follower = self.waiting[0]
                 fits = len(slot.lane) < self.pace.depth(follower.type)
-                if not fits or self.kinds[follower.type] is not Kind.CHILD:
+                if not fits or self.kinds[follower.type] is not kind:
                     break
                 self._put(slot, self.waiting.popleft(), starts, now)
 
@@ -196,7 +204,7 @@ class Lanes:
         head = slot.lane[0]
         return (
             head.state is State.RUNNING
-            and self.kinds[head.type] is Kind.CHILD
+            and self.kinds[head.type] in LINED_UP
             and self.pace.depth(head.type) > 1
             and now - head.started_at < PATIENCE_S
         )
@@ -230,7 +238,7 @@ class Lanes:
         head.move(Event.STOP)
         self.out.append(Stop(slot.index, head, reason))
         if len(slot.lane) > 1:
-            self.out.append(TakeBack(slot.index))
+            self.take_back(slot)
         self.alarms.set(now + self.stop_grace_s, self._grace_over, head)
 
     def _timed_out(self, about: tuple[Ticket, float], now: float) -> None:
@@ -259,7 +267,7 @@ class Lanes:
             return
         due_at = slot.lane[0].started_at + PATIENCE_S
         if due_at <= now:
-            self.out.append(TakeBack(slot.index))
+            self.take_back(slot)
             due_at = now + PATIENCE_S
         self.alarms.set(due_at, self._head_runs_long, slot)
 

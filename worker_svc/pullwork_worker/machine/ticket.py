@@ -13,6 +13,7 @@ from pullwork_worker.outcome import Blame, Failure, Note, Outcome, Released, Suc
 
 __all__ = [
     "KILLABLE",
+    "LINED_UP",
     "NEXT",
     "Blame",
     "Event",
@@ -86,6 +87,8 @@ class Kind(IntEnum):
 
 # A child or a command can be killed; a coroutine or a thread can only be asked.
 KILLABLE: Final = frozenset({Kind.CHILD, Kind.COMMAND})
+# A child and the loop take attempts ahead, and can tell which of them they have not begun.
+LINED_UP: Final = frozenset({Kind.CHILD, Kind.LOOP})
 
 
 @dataclass(slots=True, eq=False)
