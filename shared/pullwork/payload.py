@@ -157,7 +157,7 @@ class Codec:
         if not self._returns_alone:
             _ = self._result
 
-    @property
+    @cached_property
     def _returns_alone(self) -> bool:
         returned = self._hints.get("return")
         return returned is bytes or is_message(returned)
@@ -236,7 +236,7 @@ class Codec:
         return tuple(args), values
 
     def _read(self, shape: _Shape, data: bytes, content_type: str) -> dict[str, Any]:
-        if not is_json(content_type):
+        if content_type != JSON and not is_json(content_type):
             raise PayloadError(
                 f"{self._type_name}: expects {JSON}, got content type {content_type!r}"
             )
