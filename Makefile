@@ -14,18 +14,29 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 
+# What the benchmark compares with; never in the same environment as Pullwork.
+PEERS := .bench-venv
+
 # Tests at once; most of them wait for processes, so more than one helps even on two cores.
 JOBS ?= auto
 
 # Where `proto` writes; the check of the stubs points it elsewhere.
 STUBS ?= shared
+MASTER_STUBS ?= master_svc
 BASELINE := proto/baseline.binpb
 PROTOS := $(wildcard proto/pullwork/v1/*.proto)
 SERVICES := $(wildcard proto/pullwork/v1/*_service.proto)
 # The plugins of protoc are found by PATH.
 PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto
+# KEDA's contract, under the name of the package that its stubs live in.
+SCALER := -I pullwork_master/keda=proto/third_party/keda pullwork_master/keda/externalscaler.proto
 
-.PHONY: help demo test sim mutants faults bench check format proto proto-check proto-baseline docs clean
+# What the images stand on (else what .ci/engine made, else python:3.11-slim), and their tag.
+IMAGE_BASE ?=
+IMAGE_TAG ?= latest
+
+.PHONY: help demo demo-containers images test test-container sim mutants faults bench bench-peers check format proto \
+  proto-check proto-baseline docs lock clean
 
 help:  ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -36,10 +47,26 @@ help:  ## List these targets
 demo: $(READY)  ## Count words over worker processes, kill one, check the totals (DIR=… counts there)
 	@$(BIN)/pullwork demo $(if $(DIR),--dir "$(DIR)")
 
+demo-containers: $(READY) images  ## The same over containers, with a second group and a new master
+	@$(BIN)/python examples/containers/demo.py $(if $(DIR),--dir "$(DIR)")
+
+images:  ## Build the images pullwork-master and pullwork-worker (IMAGE_BASE=… IMAGE_TAG=…)
+	@base=$(or $(IMAGE_BASE),python:3.11-slim); flags=; \
+	if [ -z "$(IMAGE_BASE)" ] && docker image inspect pullwork-base >/dev/null 2>&1; then \
+	  base=pullwork-base; flags="--network host"; fi; \
+	for role in master worker; do \
+	  docker build --quiet $$flags --build-arg BASE=$$base --file Dockerfile.$$role \
+	    --tag pullwork-$$role:$(IMAGE_TAG) . >/dev/null \
+	  && docker image inspect pullwork-$$role:$(IMAGE_TAG) \
+	    --format "pullwork-$$role:$(IMAGE_TAG), {{.Size}} bytes, on $$base"; done
+
 # --- to work on it
 
 test: $(READY_DEV)  ## Run the tests (ARGS="-k lease" goes to pytest; JOBS=0: one after another)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 $(ARGS)
+
+test-container: $(READY_DEV)  ## Those of the tests that need a Docker Engine (ARGS="-k rolling")
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 2 tests/container $(ARGS)
 
 sim: $(READY_DEV)  ## Simulate clusters under faults (SEEDS=10000), or tell one's story (SEED=…, ABOUT="words")
 	@cd tests/sim && $(CURDIR)/$(BIN)/python -m simulator \
@@ -55,7 +82,12 @@ faults: $(READY_DEV)  ## Hurt a real cluster, print what became of every task (F
 	  $(if $(FULL),--full) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only $(ONLY))
 
 bench: $(READY_DEV)  ## Measure throughput, latency, CPU time (ONLY=throughput; QUICK=1; ARGS="--help")
-	@PYTHONPATH=benchmarks $(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+	@PYTHONPATH=benchmarks $(BIN)/python -m bench \
+	  $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+bench-peers: $(READY_DEV) $(PEERS)/.ready  ## Measure other systems in turn with ours (ONLY=huey,celery; QUICK=1)
+	@PYTHONPATH=benchmarks $(BIN)/python -m bench.peers --venv $(PEERS) \
+	  $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 check: $(READY_DEV)  ## Check format, lint, types, import law, contract and stubs
 	@echo "ruff: format and lint"
@@ -80,12 +112,16 @@ proto: $(READY_DEV)  ## Remake the stubs under shared/pullwork/v1 from proto/
 	@mkdir -p $(STUBS)
 	@$(PROTOC) --python_out=$(STUBS) --mypy_out=quiet:$(STUBS) $(PROTOS)
 	@$(PROTOC) --grpc_python_out=$(STUBS) --mypy_grpc_out=quiet:$(STUBS) $(SERVICES)
+	@$(PROTOC) --python_out=$(MASTER_STUBS) --mypy_out=quiet:$(MASTER_STUBS) \
+	  --grpc_python_out=$(MASTER_STUBS) --mypy_grpc_out=quiet:$(MASTER_STUBS) $(SCALER)
 
 proto-check: $(READY_DEV)  ## Check that the committed stubs are what proto/ makes
 	@echo "protoc: stubs are fresh"
-	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; $(MAKE) proto STUBS="$$fresh"; \
-	  diff -r -x __init__.py -x __pycache__ -x py.typed \
-	    "$$fresh/pullwork/v1" shared/pullwork/v1 || { echo "remedy: make proto"; exit 1; }
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	  $(MAKE) proto STUBS="$$fresh" MASTER_STUBS="$$fresh"; \
+	  for part in shared/pullwork/v1 master_svc/pullwork_master/keda; do \
+	    diff -r -x __init__.py -x __pycache__ -x py.typed "$$fresh/$${part#*/}" $$part \
+	      || { echo "remedy: make proto"; exit 1; }; done
 
 proto-baseline: $(READY_DEV)  ## At a release: make today's contract the one that may not be broken
 	@$(BIN)/buf build --exclude-source-info -o $(BASELINE)
@@ -95,8 +131,15 @@ docs: $(READY_DEV)  ## Remake the pages and pictures that are made from code
 	  script=$${it%.*}; $(BIN)/python docs/gen/$${script//-/_}.py > "$$fresh"; \
 	  cat "$$fresh" > docs/$$it; done
 
+lock: $(READY_DEV)  ## Remake the locks of what the images install, with the newest versions
+	@lock="$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate \
+	    --python-version 3.11 --custom-compile-command 'make lock'"; \
+	  eval "$$lock --output-file requirements.lock pyproject.toml"; \
+	  $(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	  | eval "$$lock --output-file requirements-build.lock -"
+
 clean:  ## Remove the virtual environment, caches and what a build left
-	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(PEERS) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the virtual environment
@@ -130,3 +173,7 @@ $(READY): pyproject.toml | $(VENV)/pyvenv.cfg
 $(READY_DEV): pyproject.toml | $(VENV)/pyvenv.cfg
 	$(call install,.[dev])
 	@touch $(READY) $@
+
+$(PEERS)/.ready: benchmarks/peers.txt benchmarks/install_peers.sh $(VENV)/pyvenv.cfg
+	@bash benchmarks/install_peers.sh "$(PYTHON)" $(PEERS)
+	@touch $@

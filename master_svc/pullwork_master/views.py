@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -40,6 +41,10 @@ class Views:
     async def swept_revision(self, owner: str, queue: str) -> int:
         """Returns the highest revision that retention deleted, perhaps too high."""
         return await self._in_thread(lambda: self._reader.swept_revision(owner, queue))
+
+    async def waiting_since(self, queue: str, types: builtins.list[str]) -> int:
+        """Returns since when the oldest QUEUED task of these lines waits; 0: none does."""
+        return await self._in_thread(lambda: self._reader.waiting_since(queue, types))
 
     def close(self) -> None:
         """Waits for the question under way and closes the reader."""

@@ -127,6 +127,14 @@ VIEWS: dict[str, tuple[Callable[[SqliteReader], object], str]] = {
         "tasks_by_queue (queue=? AND rowid<?)",
     ),
     "all": (lambda reader: reader.list(Filter(), 50, 9), "INTEGER PRIMARY KEY (rowid<?)"),
+    "who waits longest": (
+        lambda reader: reader.waiting_since("default", ["t"]),
+        "COVERING INDEX tasks_waiting (state=? AND queue=? AND type=? AND priority<?)",
+    ),
+    "the first of a priority": (
+        lambda reader: reader.waiting_since("default", ["t"]),
+        "COVERING INDEX tasks_waiting (state=? AND queue=? AND type=? AND priority=?)",
+    ),
     "dead letters": (
         lambda reader: reader.list(Filter(states=(State.FAILED,)), 50, 9),
         "tasks_dead (seq<?)",

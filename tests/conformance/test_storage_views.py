@@ -194,3 +194,24 @@ def test_the_last_revision_is_that_of_the_last_committed_end(bench: Bench) -> No
     assert reader.last_revision() == 0
     bench.storage.commit(Writes(inserted={1: ended(1, 3)}, updated={}))
     assert reader.last_revision() == 3
+
+
+def test_the_oldest_task_of_some_lines_waits_since_it_was_there_and_ready(bench: Bench) -> None:
+    reader = bench.reader()
+    assert reader.waiting_since("default", ["t"]) == 0, "nobody waits"
+    bench.insert(
+        a_task(1, ready_ms=9_000),
+        a_task(2, State.RUNNING),
+        a_task(3, priority=-5),
+        a_task(4, type="other"),
+        a_task(5, queue="else"),
+        a_task(6, State.SCHEDULED, type="later"),
+        *(a_task(seq, priority=seq % 3) for seq in range(7, 60)),
+    )
+    assert reader.waiting_since("default", ["t"]) == 1_003, "the low priority is the oldest"
+    assert reader.waiting_since("default", ["t", "other"]) == 1_003
+    assert reader.waiting_since("default", ["other", "later"]) == 1_004
+    assert reader.waiting_since("else", ["t"]) == 1_005
+    assert reader.waiting_since("default", ["later"]) == 0, "it is not ready"
+    bench.update(a_task(3, State.RUNNING, priority=-5))
+    assert reader.waiting_since("default", ["t"]) == 1_007, "the first is ready since 9,000 only"

@@ -59,6 +59,7 @@ async def test_reflection_lists_every_service_and_describes_it_whole(master: Wir
     assert {
         "grpc.health.v1.Health",
         "grpc.channelz.v1.Channelz",
+        "externalscaler.ExternalScaler",
         "grpc.reflection.v1alpha.ServerReflection",
     } <= methods.keys()
     assert "SubmitTasks" in methods["pullwork.v1.TaskService"]

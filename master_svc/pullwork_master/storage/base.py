@@ -6,6 +6,7 @@ what was committed, in threads of their own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from pullwork_master.core.commands import Filter
@@ -87,6 +88,13 @@ class Reader(Protocol):
     def swept_revision(self, owner: str, queue: str) -> int:
         """Returns the highest revision that retention deleted, of this owner or queue as far as
         known; never too low."""
+
+    def waiting_since(self, queue: str, types: Iterable[str]) -> int:
+        """Returns since when the oldest QUEUED task waits, in milliseconds since 1970; 0: none.
+
+        Looked at are the next tasks of each type and priority. A task waits since it was
+        submitted, or since it became ready if that was later.
+        """
 
     def last_revision(self) -> int:
         """Returns the revision of the last committed end."""

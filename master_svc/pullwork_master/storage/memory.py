@@ -167,6 +167,11 @@ class MemoryStorage:
         if task.spec.unique_key:
             self._by_unique[task.spec.queue, task.spec.unique_key].discard(task.seq)
 
+    def in_lines(self, queue: str, types: Iterable[str]) -> list[Task]:
+        """Returns what is QUEUED in these lines, the oldest first."""
+        seqs = (seq for type in types for seq in self._queued.get((queue, type), ()))
+        return [self.tasks[seq] for seq in sorted(seqs)]
+
     def _sweep(self, before_ms: int, limit: int) -> int:
         if not before_ms:
             return 0
@@ -262,6 +267,14 @@ class MemoryReader:
             if queue:
                 return self._storage.swept_queues.get(queue, 0)
             return self._storage.swept_any
+
+    def waiting_since(self, queue: str, types: Iterable[str]) -> int:
+        """Returns since when the next task of these lines waits that waits longest; 0: none."""
+        heads: dict[tuple[str, int], Task] = {}
+        with self._storage.lock:
+            for task in self._storage.in_lines(queue, types):
+                heads.setdefault((task.spec.type, task.spec.priority), task)
+            return min((max(t.created_ms, t.ready_ms) for t in heads.values()), default=0)
 
     def last_revision(self) -> int:
         """Returns the revision of the last committed end, also if it was swept or retried since."""

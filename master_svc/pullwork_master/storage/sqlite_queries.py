@@ -137,6 +137,18 @@ WAITING_QUEUES = """WITH RECURSIVE q (name) AS (
     SELECT (SELECT min(queue) FROM tasks INDEXED BY tasks_waiting_age
         WHERE state <= 2 AND queue > q.name) FROM q WHERE q.name IS NOT NULL)
     SELECT name FROM q WHERE name IS NOT NULL"""
+# Since when the next task of each priority of a line waits, and of these the first: a few seeks
+# for each priority in use, however many tasks wait.
+WAITING_SINCE = """WITH RECURSIVE p (priority) AS (
+    SELECT max(priority) FROM tasks INDEXED BY tasks_waiting
+        WHERE state = 2 AND queue = ?1 AND type = ?2
+    UNION ALL
+    SELECT (SELECT max(priority) FROM tasks INDEXED BY tasks_waiting
+        WHERE state = 2 AND queue = ?1 AND type = ?2 AND priority < p.priority)
+        FROM p WHERE p.priority IS NOT NULL)
+    SELECT min(max(t.created_ms, t.ready_ms)) FROM p CROSS JOIN tasks t ON t.seq = (
+        SELECT min(seq) FROM tasks INDEXED BY tasks_waiting
+        WHERE state = 2 AND queue = ?1 AND type = ?2 AND priority = p.priority)"""
 # One part of a search, walking along one index in order of `seq`; see `sqlite_search`.
 SEARCH = """SELECT {columns} FROM tasks t {access}
     CROSS JOIN specs s ON s.seq = t.seq

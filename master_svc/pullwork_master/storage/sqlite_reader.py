@@ -6,6 +6,7 @@ Every call is one short read: a read left open would keep the write-ahead log fr
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
 
 import apsw
 
@@ -92,6 +93,14 @@ class SqliteReader:
             return min(
                 int(self._connection.execute(sql.SWEPT[kind], (name,)).get) for kind, name in names
             )
+
+    def waiting_since(self, queue: str, types: Iterable[str]) -> int:
+        """Returns since when the next task of these lines waits that waits longest; 0: none."""
+        with self._folder.explaining():
+            found = [
+                self._connection.execute(sql.WAITING_SINCE, (queue, type)).get for type in types
+            ]
+        return min((int(since_ms) for since_ms in found if since_ms), default=0)
 
     def last_revision(self) -> int:
         """Returns the revision of the last committed end, also if it was swept or retried since."""

@@ -35,6 +35,7 @@ from pullwork_master.core.model import Failure, FailureKind, Grant, Load
 from pullwork_master.core.rejections import shutting_down
 from pullwork_master.engine import Engine
 from pullwork_master.wire import convert, fields
+from pullwork_master.wire.pace import Pace
 from pullwork_master.wire.streams import Mailbox, News, Streams
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -50,6 +51,7 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
         self._policy = policy
         self._streams = streams
         self._masters = masters
+        self._pace = Pace()
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         """Begins a session."""
@@ -143,7 +145,10 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
             wait_ms,
             fields.text(request.request_id, "request_id", limits.REQUEST_ID_CHARS_MAX),
         )
+        await self._pace.admit(command.session)
         grants: tuple[Grant, ...] = await self._engine.ask(command)
+        if not grants:
+            self._pace.empty(command.session)
         return pb.RequestTaskResponse(tickets=[convert.ticket(grant) for grant in grants])
 
     async def ReportResult(
@@ -156,7 +161,11 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
             fields.number(request.request_tasks, "request_tasks", 0, 2 * limits.WORKER_SLOTS_MAX),
             fields.text(request.request_id, "request_id", limits.REQUEST_ID_CHARS_MAX),
         )
+        if not command.outcomes:
+            await self._pace.admit(command.session)
         reported: Reported = await self._engine.ask(command)
+        if not command.outcomes and not reported.grants:
+            self._pace.empty(command.session)
         return pb.ReportResultResponse(
             verdicts=[int(verdict) for verdict in reported.verdicts],  # type: ignore[misc]
             tickets=[convert.ticket(grant) for grant in reported.grants],

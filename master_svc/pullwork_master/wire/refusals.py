@@ -54,7 +54,7 @@ class Refusals(grpc.aio.ServerInterceptor):
     ) -> Any:
         """Returns the handler of a call, wrapped."""
         method = handler_call_details.method
-        if not method.startswith("/pullwork."):
+        if not method.startswith(("/pullwork.", "/externalscaler.")):
             return await continuation(handler_call_details)
         if method not in self._wrapped:
             handler = await continuation(handler_call_details)

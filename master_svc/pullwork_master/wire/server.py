@@ -1,4 +1,4 @@
-"""The port: our four services, health, reflection and channelz on one grpc.aio server."""
+"""The port: our four services, KEDA's, health, reflection and channelz on one grpc.aio server."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ from pullwork.v1 import (
 )
 from pullwork_master.core.limits import Policy
 from pullwork_master.engine import Engine
+from pullwork_master.keda import externalscaler_pb2_grpc
 from pullwork_master.views import Views
+from pullwork_master.wire import scaler_service
 from pullwork_master.wire.master_service import MasterService
 from pullwork_master.wire.queue_service import QueueService
 from pullwork_master.wire.refusals import Refusals
 from pullwork_master.wire.registry_service import Registry, RegistryService
+from pullwork_master.wire.scaler_service import ScalerService
 from pullwork_master.wire.streams import Streams
 from pullwork_master.wire.task_service import TaskService
 from pullwork_master.wire.watchers import Watchers
@@ -76,9 +79,10 @@ class Server:
         streams = Streams()
         watchers = Watchers(engine.core.book.next_revision - 1)
         registry = Registry(engine, master)
+        scaler = ScalerService(engine, self._disk)
         for listener in (streams.tell, watchers.tell, registry.tell):
             engine.listen(listener)
-        self._stoppers = [streams.stop, watchers.stop, registry.stop]
+        self._stoppers = [streams.stop, watchers.stop, registry.stop, scaler.stop]
         master_service_pb2_grpc.add_MasterServiceServicer_to_server(
             MasterService(engine, policy, streams, [master]), server
         )
@@ -89,10 +93,12 @@ class Server:
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(
             RegistryService(engine, registry), server
         )
+        externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server(scaler, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         channelz.add_channelz_servicer(server)
         reflected = (
             *SERVICES,
+            scaler_service.SERVICE,
             health.SERVICE_NAME,
             channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name,
             reflection.SERVICE_NAME,
