@@ -50,6 +50,10 @@ class Rounds:
         """Adds the value of one round."""
         self._values.setdefault((what, unit, part), []).append(value)
 
+    def drop(self, what: str) -> None:
+        """Forgets what was measured of a thing."""
+        self._values = {key: it for key, it in self._values.items() if key[0] != what}
+
     def figures(self) -> list[Figure]:
         """Returns all figures."""
         return [

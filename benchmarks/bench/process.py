@@ -37,6 +37,7 @@ class Process:
         env: Mapping[str, str] | None = None,
         *,
         talks: bool = False,
+        user: str | None = None,
     ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
@@ -50,6 +51,7 @@ class Process:
                 stdout=subprocess.PIPE if talks else log,
                 stderr=log,
                 start_new_session=True,
+                user=user,
             )
 
     @property
@@ -71,6 +73,10 @@ class Process:
                 times = it.cpu_times()
                 total += times.user + times.system
         return total
+
+    def wait(self) -> int:
+        """Waits until it ends by itself and returns its exit code."""
+        return self._popen.wait(PATIENCE_S)
 
     def check(self) -> None:
         """Raises BenchError with its last words if it ended."""

@@ -18,7 +18,7 @@ COMMANDS: Final[dict[str, dict[str, Any]]] = {
     "map, process": {"do": "map", "kind": "process"},
     "submit_many, coroutine": {"do": "bulk", "kind": "coroutine"},
     "submit_many, process": {"do": "bulk", "kind": "process"},
-    f"submit from {COROUTINES} coroutines": {"do": "submit", "coroutines": COROUTINES},
+    f"submit from {COROUTINES} coroutines, stored": {"do": "submit", "coroutines": COROUTINES},
 }
 
 
@@ -39,7 +39,7 @@ def _measure_one(system: System, client: Process, variant: str, tasks: int, roun
     answer = client.ask(tasks=tasks, **COMMANDS[variant])
     if COMMANDS[variant]["do"] == "submit":
         # Only submissions are timed here, so the CPU time until the last result is another thing.
-        rounds.add(variant, f"{RATE} stored", tasks / answer["seconds"])
+        rounds.add(variant, RATE, tasks / answer["seconds"])
         return
     rounds.add(variant, RATE, tasks / answer["seconds"])
     for role, after in system.cpu_s().items():

@@ -1,0 +1,1 @@
+"""Measures other systems by the same work, in turn with Pullwork."""
