@@ -115,8 +115,12 @@ def page(figures: list[Figure], peers: list[Peer], contest: Contest) -> str:
     """Returns peers.md."""
     about = [("system", "version", "survives kill -9 of its server", "how it is run")]
     for peer in peers:
-        told = " / ".join(it for it in (version(peer, contest.venv), peer.server().version()) if it)
-        about.append((peer.name, told, "yes" if peer.survives_kill else "no", peer.about))
+        told = [peer.server().version()]
+        if peer.distribution:
+            told.insert(0, f"{peer.distribution} {version(peer, contest.venv)}")
+        about.append(
+            (peer.name, ", ".join(told), "yes" if peer.survives_kill else "no", peer.about)
+        )
     return "\n".join(
         [
             "# Beside the peers\n",

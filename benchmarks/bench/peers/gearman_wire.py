@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
 from typing import Final
 
 CAN_DO: Final = 1
@@ -45,18 +44,24 @@ class Connection:
         """Sends packets, joined."""
         self._socket.sendall(packets)
 
-    def received(self) -> Iterator[tuple[int, bytes]]:
-        """Waits until something comes and yields the kind and body of what is whole."""
+    def received(self) -> list[tuple[int, bytes]]:
+        """Waits until something comes and returns the kind and body of each whole packet."""
         more = self._socket.recv(_READ)
         if not more:
             raise EOFError("the job server hung up")
-        data = self._left + more
-        at = 0
-        while len(data) - at >= _HEAD.size:
-            _, kind, size = _HEAD.unpack_from(data, at)
-            end = at + _HEAD.size + size
-            if end > len(data):
-                break
-            yield kind, data[at + _HEAD.size : end]
-            at = end
-        self._left = data[at:]
+        self._left, packets = divided(self._left + more)
+        return packets
+
+
+def divided(data: bytes) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """Returns what is left over, and the kind and body of each whole packet."""
+    packets: list[tuple[int, bytes]] = []
+    at = 0
+    while len(data) - at >= _HEAD.size:
+        _, kind, size = _HEAD.unpack_from(data, at)
+        end = at + _HEAD.size + size
+        if end > len(data):
+            break
+        packets.append((kind, data[at + _HEAD.size : end]))
+        at = end
+    return data[at:], packets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -65,7 +66,8 @@ class Server(ABC):
         told = subprocess.run(
             [str(self.found()), "--version"], capture_output=True, text=True, check=False
         )
-        return " ".join((told.stdout or told.stderr).split()[:4])
+        found = re.search(r"\d+(\.\d+)+", told.stdout + told.stderr)
+        return f"{self.program} {found[0]}" if found else self.program
 
     def close(self) -> None:
         """Ends it."""
