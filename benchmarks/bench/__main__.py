@@ -19,9 +19,10 @@ from bench.latency import LATENCY
 from bench.process import BenchError
 from bench.report import Results, page, show
 from bench.section import Lab, Section, Sizes
+from bench.storage import STORAGE
 from bench.throughput import THROUGHPUT
 
-SECTIONS = (THROUGHPUT, LATENCY, GROWTH, FLOORS)
+SECTIONS = (THROUGHPUT, LATENCY, GROWTH, STORAGE, FLOORS)
 BENCHMARKS = Path(__file__).parents[1]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
 import time
 from contextlib import closing
 from pathlib import Path
 from typing import Final
+
+import apsw
 
 from bench.figure import Figure, Rounds, share
 from bench.process import Process
@@ -61,7 +62,7 @@ def commit_rows(path: Path, tasks: int, batch: int) -> list[float]:
     """Stores tasks, then their results, in commits of so many; returns the seconds of each."""
     payload = os.urandom(100)
     took_s: list[float] = []
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with closing(apsw.Connection(str(path))) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("CREATE TABLE task (seq INTEGER PRIMARY KEY, payload, result)")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import sqlite3
 import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import apsw
 import psutil
 from rich.console import Console
 from rich.table import Table
@@ -76,7 +76,7 @@ def machine(folder: Path) -> str:
         f"- **machine**: {processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, "
         f"{platform.system()} {platform.release().split('-')[0]}; data on {file_system(folder)}",
         f"- **software**: Python {platform.python_version()}, grpcio {version('grpcio')}, "
-        f"protobuf {version('protobuf')}, SQLite {sqlite3.sqlite_version}",
+        f"protobuf {version('protobuf')}, SQLite {apsw.sqlite_lib_version()}",
         f"- **version**: Pullwork {version('pullwork')}, commit {commit()}",
     ]
     return "\n".join(lines) + "\n"

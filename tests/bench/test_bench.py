@@ -39,7 +39,7 @@ def test_every_section_measures_right_results_and_is_written_down(tmp_path: Path
     out = tmp_path / "out"
     run("bench", "--quick", "--folder", str(tmp_path), "--out", str(out))
     page = (out / "results.md").read_text()
-    for title in ("Throughput", "Latency", "Throughput as things grow", "The floors"):
+    for title in ("Throughput", "Latency", "Throughput as", "The storage", "The floors"):
         assert re.search(f"^## {title}", page, re.MULTILINE)
     assert len(re.findall(r"^\| .*\d.* \|$", page, re.MULTILINE)) > 30
     assert ElementTree.parse(out / "results.svg").getroot().tag.endswith("svg")
