@@ -10,7 +10,7 @@ from typing import Any
 from pullwork_master.core.commands import Filter
 from pullwork_master.core.effects import Found, PageWanted, Search, Wants, Writes
 from pullwork_master.core.model import Queue, Spec, State, Task
-from pullwork_master.storage.base import Reader, Storage
+from pullwork_master.storage.base import Reader, Storage, store
 
 
 class Bench:
@@ -36,15 +36,15 @@ class Bench:
 
     def insert(self, *tasks: Task) -> None:
         """Commits new tasks."""
-        self.storage.commit(Writes(inserted={task.seq: task for task in tasks}))
+        store(self.storage, Writes(inserted={task.seq: task for task in tasks}))
 
     def update(self, *tasks: Task) -> None:
         """Commits changed tasks."""
-        self.storage.commit(Writes(updated={task.seq: task for task in tasks}))
+        store(self.storage, Writes(updated={task.seq: task for task in tasks}))
 
     def sweep(self, before_ms: int, limit: int = 100) -> int:
         """Commits a sweep."""
-        return self.storage.commit(Writes(sweep_before_ms=before_ms, sweep_tasks=limit))
+        return store(self.storage, Writes(sweep_before_ms=before_ms, sweep_tasks=limit))
 
     def by_seq(self, *seqs: int) -> list[Task]:
         """Finds tasks whole, in order of `seq`."""

@@ -23,7 +23,7 @@ from pullwork_master.core.effects import (
     Writes,
 )
 from pullwork_master.core.model import Spec, State, Task
-from pullwork_master.storage.base import Reader
+from pullwork_master.storage.base import Reader, store
 
 Changed = dict[str, Any]
 chosen_filters = st.builds(
@@ -79,7 +79,7 @@ class Agreement(RuleBasedStateMachine):
                 writes.updated[seq] = self.tasks[seq]
         if queue is not None:
             writes.queues[queue.name] = queue
-        swept = [bench.storage.commit(writes) for bench in self.benches]
+        swept = [store(bench.storage, writes) for bench in self.benches]
         assert swept[0] == swept[1]
 
     @rule()

@@ -9,7 +9,7 @@ from storage_bench import Bench, a_queue, a_task, ended, id_of, plain, plain_all
 
 from pullwork_master.core.effects import LineCount, Wants, Writes
 from pullwork_master.core.model import Attempt, AttemptEnd, Failure, FailureKind, Lease, State
-from pullwork_master.storage.base import StorageError
+from pullwork_master.storage.base import StorageError, store
 
 LOST = Failure(FailureKind.WORKER_LOST, "", "it vanished", retryable=True)
 
@@ -85,7 +85,7 @@ def test_the_core_may_change_what_it_was_shown_without_the_store_noticing(bench:
 
 def test_the_core_may_change_its_queue_without_the_store_noticing(bench: Bench) -> None:
     queue = a_queue("default")
-    bench.storage.commit(Writes(queues={"default": queue}))
+    store(bench.storage, Writes(queues={"default": queue}))
     queue.paused = True
     assert not bench.storage.reload().queues[0].paused
 
@@ -99,7 +99,7 @@ def test_a_task_may_arrive_in_any_state(bench: Bench) -> None:
 
 def test_a_task_may_be_inserted_and_updated_in_one_commit(bench: Bench) -> None:
     task = a_task(1, State.RUNNING, attempt=1)
-    bench.storage.commit(Writes(inserted={1: task}, updated={1: task}))
+    store(bench.storage, Writes(inserted={1: task}, updated={1: task}))
     assert plain_all(bench.by_seq(1)) == [plain(task)]
 
 
@@ -157,8 +157,8 @@ def test_a_start_counts_each_line_that_waits(bench: Bench) -> None:
 
 def test_a_start_finds_every_queue_as_it_was_left(bench: Bench) -> None:
     queues = {name: a_queue(name) for name in ("b", "a")}
-    bench.storage.commit(Writes(queues=queues))
-    bench.storage.commit(Writes(queues={"b": a_queue("b", paused=True)}))
+    store(bench.storage, Writes(queues=queues))
+    store(bench.storage, Writes(queues={"b": a_queue("b", paused=True)}))
     bench.restart()
     assert bench.opened.queues == [a_queue("a"), a_queue("b", paused=True)]
 
@@ -188,7 +188,7 @@ def test_a_commit_stores_all_or_nothing(bench: Bench, repeated: object) -> None:
         queues={"q": a_queue("q")},
     )
     with pytest.raises(StorageError):
-        bench.storage.commit(writes)
+        store(bench.storage, writes)
     assert seqs(bench.by_seq(1, 2, 3)) == [1]
     assert bench.by_seq(1)[0].attempt == 0
     again = bench.storage.reload()
@@ -225,7 +225,7 @@ def test_updates_come_before_the_sweep_of_the_same_commit(bench: Bench) -> None:
     retried.state, retried.revision, retried.expires_ms = State.QUEUED, 0, 0
     expired.state, expired.revision, expired.expires_ms = State.CANCELLED, 2, 5
     writes = Writes(updated={1: retried, 2: expired}, sweep_before_ms=5, sweep_tasks=9)
-    assert bench.storage.commit(writes) == 1
+    assert store(bench.storage, writes) == 1
     assert seqs(bench.by_seq(1, 2)) == [1]
 
 
@@ -257,5 +257,5 @@ def test_closing_twice_is_no_error(bench: Bench) -> None:
 
 
 def test_an_empty_commit_changes_nothing(bench: Bench) -> None:
-    assert bench.storage.commit(Writes()) == 0
+    assert store(bench.storage, Writes()) == 0
     assert bench.storage.reload().next_seq == 1

@@ -21,6 +21,7 @@ sys.path.insert(0, sys.argv[2])
 from storage_bench import a_task
 from pullwork_master.core.effects import Writes
 from pullwork_master.core.model import State
+from pullwork_master.storage.base import store
 from pullwork_master.storage.sqlite import SqliteStorage
 
 storage = SqliteStorage(sys.argv[1])
@@ -30,11 +31,12 @@ while True:
     tasks = [a_task(seq, payload=b"x" * 3000) for seq in range(first, first + 10)]
     for task in before:
         task.state, task.revision, task.result = State.SUCCEEDED, task.seq, b"%d" % task.seq
-    storage.commit(
+    store(
+        storage,
         Writes(
             inserted={task.seq: task for task in tasks},
             updated={task.seq: task for task in before},
-        )
+        ),
     )
     print(first, flush=True)
     before, first = tasks, first + 10

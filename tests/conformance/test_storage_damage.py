@@ -12,7 +12,7 @@ import pytest
 from storage_bench import a_task
 
 from pullwork_master.core.effects import Writes
-from pullwork_master.storage.base import StorageError
+from pullwork_master.storage.base import StorageError, store
 from pullwork_master.storage.sqlite import SqliteStorage
 
 COMMITS = 30
@@ -21,11 +21,12 @@ KILLED = f"""
 import os, sys
 from storage_bench import a_task
 from pullwork_master.core.effects import Writes
+from pullwork_master.storage.base import store
 from pullwork_master.storage.sqlite import SqliteStorage
 storage = SqliteStorage(sys.argv[1])
 storage.open()
 for seq in range(1, {COMMITS} + 1):
-    storage.commit(Writes(inserted={{seq: a_task(seq)}}))
+    store(storage, Writes(inserted={{seq: a_task(seq)}}))
 os._exit(0)
 """
 
@@ -104,7 +105,7 @@ def test_what_an_earlier_generation_left_in_the_log_is_no_damage(log: Path) -> N
     storage = SqliteStorage(log.parent)
     storage.open()
     storage._open_connection.execute("PRAGMA wal_checkpoint(RESTART)")
-    storage.commit(Writes(inserted={COMMITS + 1: a_task(COMMITS + 1)}))
+    store(storage, Writes(inserted={COMMITS + 1: a_task(COMMITS + 1)}))
     as_it_was = {path: path.read_bytes() for path in log.parent.iterdir()}
     storage.close()
     for path, data in as_it_was.items():
@@ -116,7 +117,7 @@ def test_what_an_earlier_generation_left_in_the_log_is_no_damage(log: Path) -> N
 def test_a_flipped_bit_in_the_structure_of_the_database_is_refused(tmp_path: Path) -> None:
     storage = SqliteStorage(tmp_path)
     storage.open()
-    storage.commit(Writes(inserted={seq: a_task(seq) for seq in range(1, 301)}))
+    store(storage, Writes(inserted={seq: a_task(seq) for seq in range(1, 301)}))
     storage.close()
     database = tmp_path / "pullwork.sqlite3"
     pages = len(database.read_bytes()) // 4096

@@ -14,7 +14,7 @@ from storage_bench import Bench, a_queue, a_task, id_of, plain_all, seqs
 from storage_engines import sqlite
 
 from pullwork_master.core.effects import Writes
-from pullwork_master.storage.base import StorageFullError
+from pullwork_master.storage.base import StorageFullError, store
 from pullwork_master.storage.memory import MemoryStorage
 from pullwork_master.storage.sqlite import SqliteStorage
 
@@ -66,7 +66,7 @@ def test_a_transaction_that_finds_no_room_stores_nothing_of_it(bounded: Bench) -
     )
     for _ in range(3):
         with pytest.raises(StorageFullError, match=r"no room is left for .*free some space"):
-            bounded.storage.commit(writes)
+            store(bounded.storage, writes)
     check_refusal(bounded, refused)
     assert bounded.by_seq(1)[0].attempt == 0
     assert bounded.storage.reload().queues == []
@@ -83,8 +83,9 @@ def test_work_resumes_by_itself_when_there_is_room(bounded: Bench) -> None:
 def test_what_runs_can_still_end_and_be_swept_where_nothing_new_fits(bounded: Bench) -> None:
     refused = fill(bounded)
     tasks = bounded.by_seq(*range(1, refused))
-    bounded.storage.commit(
-        Writes(sweep_before_ms=1, sweep_tasks=5, updated={1: tasks[0], 2: tasks[1]})
+    store(
+        bounded.storage,
+        Writes(sweep_before_ms=1, sweep_tasks=5, updated={1: tasks[0], 2: tasks[1]}),
     )
     assert plain_all(bounded.by_seq(1, 2)) == plain_all(tasks[:2])
 

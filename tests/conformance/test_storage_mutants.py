@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import test_storage_commit as commits
@@ -57,29 +57,39 @@ def forget_no_floor(patch: Patch) -> None:
 
 def sweep_first(engine: type[SqliteStorage] | type[MemoryStorage]) -> Callable[[Patch], None]:
     """Sweeps before it updates."""
-    real = engine.commit
+    real, end = engine.stage, engine.commit
+    swept = []
 
-    def commit(self: Storage, writes: Writes) -> int:
+    def stage(self: Any, writes: Writes) -> None:
         bounds = {
             "sweep_before_ms": writes.sweep_before_ms,
             "sweep_tasks": writes.sweep_tasks,
         }
-        swept = real(self, Writes(**bounds))  # type: ignore[arg-type]
-        real(self, replace(writes, sweep_before_ms=0))  # type: ignore[arg-type]
-        return swept
+        real(self, Writes(**bounds))
+        swept.append(end(self))
+        real(self, replace(writes, sweep_before_ms=0))
 
-    return lambda patch: patch.setattr(engine, "commit", commit)
+    def commit(self: Any) -> int:
+        end(self)
+        return swept.pop()
+
+    def plant(patch: Patch) -> None:
+        patch.setattr(engine, "stage", stage)
+        patch.setattr(engine, "commit", commit)
+
+    return plant
 
 
 def commit_by_halves(patch: Patch) -> None:
     """Stores updates and queues in a transaction of their own."""
-    real = SqliteStorage.commit
+    real = SqliteStorage.stage
 
-    def commit(self: SqliteStorage, writes: Writes) -> int:
+    def stage(self: SqliteStorage, writes: Writes) -> None:
         real(self, replace(writes, inserted={}))
-        return real(self, Writes(inserted=writes.inserted))
+        self.commit()
+        real(self, Writes(inserted=writes.inserted))
 
-    patch.setattr(SqliteStorage, "commit", commit)
+    patch.setattr(SqliteStorage, "stage", stage)
 
 
 def keep_the_cores_own(patch: Patch) -> None:

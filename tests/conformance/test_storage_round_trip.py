@@ -16,6 +16,7 @@ from storage_strategies import changing, tasks
 
 from pullwork_master.core.effects import Wants, Writes
 from pullwork_master.core.model import Task
+from pullwork_master.storage.base import store
 from pullwork_master.storage.sqlite_rows import changes, read, spec_row, task_row
 
 CHANGED = st.fixed_dictionaries(changing)
@@ -39,7 +40,7 @@ def test_a_task_comes_back_as_it_was_inserted_and_as_it_was_changed(
 ) -> None:
     if standing.by_seq(task.seq) or standing.storage.find(Wants(ids=[task.spec.id])).tasks:
         return
-    standing.storage.commit(Writes(inserted={task.seq: task}))
+    store(standing.storage, Writes(inserted={task.seq: task}))
     assert plain_all(standing.by_seq(task.seq)) == [plain(task)]
     for name, value in changed.items():
         setattr(task, name, value)

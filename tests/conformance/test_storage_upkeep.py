@@ -14,7 +14,7 @@ from pullwork.cli.main import make_app
 from pullwork_master.core.commands import Filter
 from pullwork_master.core.effects import Writes
 from pullwork_master.core.model import State
-from pullwork_master.storage.base import StorageError
+from pullwork_master.storage.base import StorageError, store
 from pullwork_master.storage.sqlite import SqliteStorage
 from pullwork_master.storage.sqlite_backup import backup, restore
 from pullwork_master.storage.sqlite_folder import DATABASE
@@ -51,7 +51,7 @@ BREACHES = {
 def folder(tmp_path: Path) -> Path:
     """A data folder with a waiting task and two that ended."""
     bench = Bench(lambda: SqliteStorage(tmp_path / "data"))
-    bench.storage.commit(Writes(queues={"default": a_queue("default")}))
+    store(bench.storage, Writes(queues={"default": a_queue("default")}))
     facts = {"result": b"r", "attempt": 1, "ended_ms": 5, "expires_ms": 9}
     bench.insert(a_task(1), ended(2, 1, **facts), ended(3, 2, **facts))
     bench.close()

@@ -14,6 +14,7 @@ from pullwork_master.core.commands import Filter
 from pullwork_master.core.effects import Writes
 from pullwork_master.core.model import State, Task
 from pullwork_master.storage import sqlite_queries, sqlite_sweep
+from pullwork_master.storage.base import store
 
 HEAVY: dict[str, Any] = {
     "payload": b"p",
@@ -192,7 +193,7 @@ def test_what_was_swept_is_never_too_low_however_many_owners_there_were(
 def test_the_last_revision_is_that_of_the_last_committed_end(bench: Bench) -> None:
     reader = bench.reader()
     assert reader.last_revision() == 0
-    bench.storage.commit(Writes(inserted={1: ended(1, 3)}, updated={}))
+    store(bench.storage, Writes(inserted={1: ended(1, 3)}, updated={}))
     assert reader.last_revision() == 3
 
 

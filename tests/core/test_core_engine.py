@@ -34,18 +34,23 @@ class SlowStorage(MemoryStorage):
         self.entered = threading.Event()
         self.stored: list[int] = []
         self.commits = 0
+        self.inserted = 0
         self.broken = False
         self.room_bytes: int | None = None
 
-    def commit(self, writes: Writes) -> int:
+    def stage(self, writes: Writes) -> None:
+        super().stage(writes)
+        self.inserted = len(writes.inserted)
+
+    def commit(self) -> int:
         self.entered.set()
         assert self.gate.wait(PATIENCE_S)
         if self.broken:
             raise StorageError("the disk is gone")
         self.commits += 1
-        swept = super().commit(writes)
-        if writes.inserted:
-            self.stored.append(len(writes.inserted))
+        swept = super().commit()
+        if self.inserted:
+            self.stored.append(self.inserted)
         return swept
 
     def free_bytes(self) -> int | None:

@@ -30,7 +30,7 @@ from pullwork_master.core.model import (
     Task,
 )
 from pullwork_master.core.rejections import Reason, Rejection
-from pullwork_master.storage.base import StorageFullError
+from pullwork_master.storage.base import StorageFullError, store
 from pullwork_master.storage.memory import MemoryStorage
 
 QUEUES = ("default", "mail")
@@ -104,7 +104,7 @@ class World:
         wants = self.core.wants(batch)
         effects = self.core.step(batch, self.now, wants, self.storage.find(wants))
         try:
-            swept = self.storage.commit(effects.writes)
+            swept = store(self.storage, effects.writes)
         except StorageFullError:
             self.start_over(batch)
             return Effects()

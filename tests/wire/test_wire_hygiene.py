@@ -16,7 +16,6 @@ from wired_master import WiredMaster, read, refusal, serving, succeeded, until
 from pullwork.errors import DeadlineError, ShuttingDownError
 from pullwork.v1 import master_service_pb2 as pb
 from pullwork.v1 import registry_service_pb2, task_pb2, task_service_pb2
-from pullwork_master.core.effects import Writes
 from pullwork_master.storage.memory import MemoryStorage
 
 ID = "0198c0de-0000-7000-8000-00000000abcd"
@@ -31,10 +30,10 @@ class GatedStorage(MemoryStorage):
         self.gate.set()
         self.waiting = threading.Event()
 
-    def commit(self, writes: Writes) -> int:
+    def commit(self) -> int:
         self.waiting.set()
         assert self.gate.wait(20)
-        return super().commit(writes)
+        return super().commit()
 
 
 class Gated:

@@ -47,10 +47,16 @@ class Storage(Protocol):
     def reload(self) -> Opened:
         """Returns what `open` did, as it is on disk now, in the same term; writes nothing."""
 
-    def commit(self, writes: Writes) -> int:
-        """Stores all of it durably, or raises and stores nothing; returns how many tasks it swept.
+    def stage(self, writes: Writes) -> None:
+        """Puts all of it into a transaction, for `commit`, or raises and stores nothing.
 
-        Updates are applied before the sweep. Errors: StorageFullError, StorageError.
+        Updates are applied before the sweep. This is work of the processor, as `commit` is of the
+        disk. Errors: StorageFullError, StorageError.
+        """
+
+    def commit(self) -> int:
+        """Stores what was staged durably, or raises and stores nothing; returns how many tasks it
+        swept. Errors: StorageFullError, StorageError.
         """
 
     def find(self, wants: Wants) -> Found:
@@ -101,3 +107,9 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Releases the view; may be called twice."""
+
+
+def store(storage: Storage, writes: Writes) -> int:
+    """Stages and commits in one go; returns how many tasks it swept."""
+    storage.stage(writes)
+    return storage.commit()

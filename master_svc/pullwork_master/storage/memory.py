@@ -69,6 +69,7 @@ class MemoryStorage:
         self._store_id = store_id or str(uuid4())
         self._term = 0
         self._seq = 0
+        self._staged = Writes()
 
     def open(self) -> Opened:
         """Begins a new term and returns what a start needs."""
@@ -95,10 +96,16 @@ class MemoryStorage:
                 running=[_snapshot(task) for task in self._in_state(State.RUNNING)],
             )
 
-    def commit(self, writes: Writes) -> int:
-        """Stores all of it, or raises and stores nothing; returns how many tasks it swept."""
+    def stage(self, writes: Writes) -> None:
+        """Keeps it for `commit`, or raises."""
         with self.lock:
             self._refuse_what_does_not_fit(writes)
+        self._staged = writes
+
+    def commit(self) -> int:
+        """Stores what was staged; returns how many tasks it swept."""
+        writes, self._staged = self._staged, Writes()
+        with self.lock:
             for task in writes.inserted.values():
                 self._seq = max(self._seq, task.seq)
                 self._put(_snapshot(task))

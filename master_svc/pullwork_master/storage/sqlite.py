@@ -58,6 +58,9 @@ class SqliteStorage:
         self._connection: apsw.Connection | None = None
         self._last_seq = 0
         self._last_revision = 0
+        # Of the transaction under way: the counters after it, and how many tasks it deletes.
+        self._staged_counters = (0, 0)
+        self._swept = 0
 
     def open(self) -> Opened:
         """Locks the folder, migrates, begins a new term and returns what a start needs.
@@ -78,8 +81,8 @@ class SqliteStorage:
         with self._folder.explaining():
             return self._opened(self._open_connection)
 
-    def commit(self, writes: Writes) -> int:
-        """Stores all of it durably, or raises and stores nothing; returns how many tasks it swept.
+    def stage(self, writes: Writes) -> None:
+        """Begins a transaction and does all of it but the last.
 
         Errors: StorageFullError, StorageError.
         """
@@ -88,7 +91,9 @@ class SqliteStorage:
         last_revision = max((t.revision for t in (*new, *writes.updated.values())), default=0)
         last_seq = max(last_seq, self._last_seq)
         last_revision = max(last_revision, self._last_revision)
-        with self._transaction() as connection:
+        connection = self._open_connection
+        with self._undoing():
+            connection.execute("BEGIN IMMEDIATE")
             connection.executemany(sql.INSERT_TASK, map(task_row, new))
             connection.executemany(sql.INSERT_SPEC, map(spec_row, new))
             connection.executemany(sql.UPDATE_TASK, map(changes, writes.updated.values()))
@@ -98,11 +103,20 @@ class SqliteStorage:
             )
             if (last_seq, last_revision) != (self._last_seq, self._last_revision):
                 connection.execute(sql.RAISE_COUNTERS, (last_seq, last_revision))
-            swept = 0
+            self._swept = 0
             if writes.sweep_before_ms:
-                swept = sweep(connection, writes.sweep_before_ms, writes.sweep_tasks)
-        self._last_seq, self._last_revision = last_seq, last_revision
-        return swept
+                self._swept = sweep(connection, writes.sweep_before_ms, writes.sweep_tasks)
+        self._staged_counters = (last_seq, last_revision)
+
+    def commit(self) -> int:
+        """Ends the transaction that `stage` began: what is in it is on the disk now.
+
+        Errors: StorageFullError, StorageError.
+        """
+        with self._undoing():
+            self._open_connection.execute("COMMIT")
+        self._last_seq, self._last_revision = self._staged_counters
+        return self._swept
 
     def find(self, wants: Wants) -> Found:
         """Shows committed tasks; errors: StorageError."""
@@ -154,13 +168,12 @@ class SqliteStorage:
         return self._connection
 
     @contextmanager
-    def _transaction(self) -> Iterator[apsw.Connection]:
+    def _undoing(self) -> Iterator[None]:
+        """Rolls back what fails, and says in plain words why."""
         connection = self._open_connection
         with self._folder.explaining():
-            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield connection
-                connection.execute("COMMIT")
+                yield
             except BaseException:
                 # A full disk rolls back by itself.
                 if connection.in_transaction:
@@ -178,9 +191,11 @@ class SqliteStorage:
         for setting in _SETTINGS:
             connection.execute(setting)
         migrate(connection, migrations)
-        with self._transaction():
+        with self._undoing():
+            connection.execute("BEGIN IMMEDIATE")
             connection.execute(sql.FOUND_STORE, (str(uuid4()),))
             connection.execute(sql.BUMP_TERM)
+            connection.execute("COMMIT")
         return self._opened(connection)
 
     def _opened(self, connection: apsw.Connection) -> Opened:

@@ -23,12 +23,12 @@ class Disk(MemoryStorage):
         self.shows_full = False
         self.commits = 0
 
-    def commit(self, writes: Writes) -> int:
+    def stage(self, writes: Writes) -> None:
         """Stores all of it, or nothing of it when the disk is full."""
         if self.full:
             raise StorageFullError("no room on the virtual disk")
         self.commits += 1
-        return super().commit(writes)
+        super().stage(writes)
 
     def free_bytes(self) -> int | None:
         """Returns what the master sees: less than its reserve, or nothing; None: enough."""

@@ -24,7 +24,7 @@ from pullwork_master.core.machine import Core
 from pullwork_master.core.model import Now
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.engine import LAST_BYTES, needed_bytes
-from pullwork_master.storage.base import StorageFullError
+from pullwork_master.storage.base import StorageFullError, store
 from simulator.disk import Disk
 from simulator.events import MS, SECOND, Events, Node
 from simulator.profile import Profile
@@ -173,7 +173,7 @@ class Master(Node):
 
     def _store(self, effects: Effects) -> None:
         try:
-            swept = self.disk.commit(effects.writes)
+            swept = store(self.disk, effects.writes)
         except StorageFullError:
             self._start_over()
             return
