@@ -14,6 +14,7 @@ from bench.figure import Figure, Rounds
 from bench.section import Lab, Section, Sizes
 from pullwork_master.core.effects import PageWanted, Wants, Writes
 from pullwork_master.core.model import Spec, State, Task
+from pullwork_master.storage.base import store
 from pullwork_master.storage.sqlite import SqliteStorage
 
 NOW_MS: Final = 1_750_000_000_000
@@ -107,7 +108,7 @@ def end(tasks: list[Task]) -> None:
 def _commit(storage: SqliteStorage, tasks: list[Task], batch: int, *, new: bool = False) -> None:
     for first in range(0, len(tasks), batch):
         part = {task.seq: task for task in tasks[first : first + batch]}
-        storage.commit(Writes(inserted=part) if new else Writes(updated=part))
+        store(storage, Writes(inserted=part) if new else Writes(updated=part))
 
 
 def _page_through(storage: SqliteStorage, count: int) -> None:
