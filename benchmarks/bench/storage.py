@@ -13,6 +13,7 @@ from typing import Final
 from bench.figure import Figure, Rounds
 from bench.section import Lab, Section, Sizes
 from pullwork_master.core.effects import PageWanted, Wants, Writes
+from pullwork_master.core.limits import PRIORITY_MAX
 from pullwork_master.core.model import Spec, State, Task
 from pullwork_master.storage.base import store
 from pullwork_master.storage.sqlite import SqliteStorage
@@ -112,12 +113,12 @@ def _commit(storage: SqliteStorage, tasks: list[Task], batch: int, *, new: bool 
 
 
 def _page_through(storage: SqliteStorage, count: int) -> None:
-    """Pages the whole line as the core's window does."""
-    after = None
+    """Pages the whole line as the core does; its tasks are all of one flow."""
+    after = (-PRIORITY_MAX, 0)
     seen = 0
     while seen < count:
-        wants = Wants(pages=[PageWanted("default", TYPE, after, 1_000)])
-        found = storage.find(wants).pages[0]
+        wants = Wants(pages=[PageWanted("default", TYPE, 0, after, 1_000, 16 * 1024 * 1024)])
+        found = storage.find(wants).pages[0].tasks
         seen += len(found)
         after = found[-1].key
 

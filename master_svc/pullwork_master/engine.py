@@ -104,7 +104,7 @@ class Engine:
             extra={
                 "term": opened.term,
                 "running": len(opened.running),
-                "waiting": sum(self.core.book.waiting.values()),
+                "waiting": sum(gate.waiting for gate in self.core.book.gates.values()),
             },
         )
 

@@ -9,8 +9,14 @@ from typing import Any
 
 from pullwork_master.core.commands import Filter
 from pullwork_master.core.effects import Found, PageWanted, Search, Wants, Writes
+from pullwork_master.core.flows import flow_of
 from pullwork_master.core.model import Queue, Spec, State, Task
 from pullwork_master.storage.base import Reader, Storage, store
+
+# That of a task of nobody.
+FLOW = flow_of("", "")
+# Before all that a flow may hold.
+FIRST = (-1_000, 0)
 
 
 class Bench:
@@ -56,10 +62,10 @@ class Bench:
         wanted = Search(filter, limit, before_seq)
         return seqs(self.storage.find(Wants(searches=[wanted])).searches[0])
 
-    def page(self, after: tuple[int, int] | None, limit: int = 100) -> list[int]:
-        """Pages the line (default, t); returns the seqs in the order found."""
-        wanted = PageWanted("default", "t", after, limit)
-        return seqs(self.storage.find(Wants(pages=[wanted])).pages[0])
+    def page(self, after: tuple[int, int], limit: int = 100) -> list[int]:
+        """Pages a flow of the line (default, t); returns the seqs in the order found."""
+        wanted = page_wanted(after=after, limit=limit)
+        return seqs(self.storage.find(Wants(pages=[wanted])).pages[0].tasks)
 
     def close(self) -> None:
         """Closes views and storage."""
@@ -76,6 +82,7 @@ def a_task(seq: int, state: State = State.QUEUED, **fields: Any) -> Task:
     spec.setdefault("id", id_of(seq))
     spec.setdefault("queue", "default")
     spec.setdefault("type", "t")
+    spec.setdefault("flow", flow_of(spec.get("owner", ""), spec.get("limit_key", "")))
     return Task(seq, Spec(**spec), state, 1_000 + seq, **fields)
 
 
@@ -109,6 +116,17 @@ def plain_found(found: Found) -> dict[str, Any]:
 def seqs(tasks: list[Task]) -> list[int]:
     """Their seqs, in their order."""
     return [task.seq for task in tasks]
+
+
+def page_wanted(
+    type: str = "t",
+    flow: int = FLOW,
+    after: tuple[int, int] = FIRST,
+    limit: int = 5,
+    bytes_max: int = 1_000_000,
+) -> PageWanted:
+    """Asks for a page of a line of the queue `default`."""
+    return PageWanted("default", type, flow, after, limit, bytes_max)
 
 
 def a_queue(name: str, **fields: Any) -> Queue:

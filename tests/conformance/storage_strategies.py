@@ -61,6 +61,8 @@ specs = st.builds(
     retention_ms=moments,
     unique_key=texts,
     digest=blobs,
+    limit_key=texts,
+    flow=st.integers(0, 1_023),
 )
 # All that may change, in any combination: more than the core ever makes.
 changing: dict[str, st.SearchStrategy[Any]] = {
@@ -99,6 +101,7 @@ meeting_specs = st.builds(
     owner=st.sampled_from(["", "x", "y"]),
     unique_key=st.sampled_from(["", "", "k", "l"]),
     priority=st.integers(-1, 1),
+    flow=st.integers(0, 1),
     payload=blobs,
     digest=blobs,
 )

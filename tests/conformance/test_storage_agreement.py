@@ -22,7 +22,7 @@ from pullwork_master.core.effects import (
     Wants,
     Writes,
 )
-from pullwork_master.core.model import Spec, State, Task
+from pullwork_master.core.model import Limits, Spec, State, Task
 from pullwork_master.storage.base import Reader, store
 
 Changed = dict[str, Any]
@@ -34,6 +34,7 @@ chosen_filters = st.builds(
     states=st.lists(st.sampled_from(State), max_size=4, unique=True).map(tuple),
 )
 limits = st.integers(1, 6)
+limits_of_queues = st.builds(Limits, *[st.integers(0, 3)] * 7, weight=st.integers(1, 9))
 seq_bounds = st.integers(0, 30)
 
 
@@ -57,7 +58,8 @@ class Agreement(RuleBasedStateMachine):
     @rule(
         new=st.lists(st.tuples(meeting_specs, meeting_changes), max_size=4),
         changed=st.lists(st.tuples(st.integers(0, 50), meeting_changes), max_size=4),
-        queue=st.none() | st.builds(a_queue, st.sampled_from("ab"), paused=st.booleans()),
+        queue=st.none()
+        | st.builds(a_queue, st.sampled_from("ab"), paused=st.booleans(), limits=limits_of_queues),
         sweep=st.tuples(st.integers(0, 6), st.integers(1, 3)),
     )
     def commit(
@@ -92,17 +94,19 @@ class Agreement(RuleBasedStateMachine):
     @rule(
         seqs=st.lists(st.integers(1, 30), max_size=5),
         searches=st.lists(st.builds(Search, chosen_filters, limits, seq_bounds), max_size=3),
-        page=st.none() | st.tuples(st.integers(-1, 1), seq_bounds),
+        page=st.tuples(st.integers(-2, 1), seq_bounds),
         scheduled=st.none() | st.tuples(st.integers(0, 3), seq_bounds),
         limit=limits,
+        bytes_max=st.sampled_from([1, 40, 1_000]),
     )
     def find(
         self,
         seqs: list[int],
         searches: list[Search],
-        page: tuple[int, int] | None,
+        page: tuple[int, int],
         scheduled: tuple[int, int] | None,
         limit: int,
+        bytes_max: int,
     ) -> None:
         wants = Wants(
             known_ids=[id_of(seq) for seq in seqs],
@@ -110,8 +114,11 @@ class Agreement(RuleBasedStateMachine):
             seqs=seqs,
             unique_keys=[("a", "k"), ("b", "l"), ("a", "")],
             searches=searches,
-            pages=[PageWanted("a", "t", page, limit), PageWanted("b", "u", None, limit)],
-            schedule_page=SchedulePageWanted(scheduled, limit),
+            pages=[
+                PageWanted(queue, type_, flow, page, limit, bytes_max)
+                for queue, type_, flow in (("a", "t", 0), ("a", "t", 1), ("b", "u", 0))
+            ],
+            schedule_page=scheduled and SchedulePageWanted(scheduled, limit, bytes_max),
         )
         found = [plain_found(bench.storage.find(wants)) for bench in self.benches]
         assert found[0] == found[1]
@@ -159,7 +166,8 @@ class Agreement(RuleBasedStateMachine):
                 opened.next_seq,
                 opened.next_revision,
                 opened.queues,
-                opened.counts,
+                opened.queued,
+                opened.scheduled,
                 plain_all(opened.running),
             )
             for opened in both

@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from storage_bench import Bench, a_queue, a_task, ended, id_of, plain, plain_all, seqs
+from storage_bench import FLOW, Bench, a_queue, a_task, ended, id_of, plain, plain_all, seqs
 
-from pullwork_master.core.effects import LineCount, Wants, Writes
-from pullwork_master.core.model import Attempt, AttemptEnd, Failure, FailureKind, Lease, State
+from pullwork_master.core.effects import FlowCount, ScheduledCount, Wants, Writes
+from pullwork_master.core.model import (
+    Attempt,
+    AttemptEnd,
+    Failure,
+    FailureKind,
+    Lease,
+    Limits,
+    State,
+)
 from pullwork_master.storage.base import StorageError, store
 
 LOST = Failure(FailureKind.WORKER_LOST, "", "it vanished", retryable=True)
@@ -17,7 +25,7 @@ LOST = Failure(FailureKind.WORKER_LOST, "", "it vanished", retryable=True)
 def test_a_first_start_finds_nothing_and_counts_from_one(bench: Bench) -> None:
     opened = bench.opened
     assert (opened.term, opened.next_seq, opened.next_revision) == (1, 1, 1)
-    assert (opened.queues, opened.counts, opened.running) == ([], [], [])
+    assert (opened.queues, opened.queued, opened.scheduled, opened.running) == ([], [], [], [])
     assert opened.store_id
 
 
@@ -137,10 +145,11 @@ def test_a_start_finds_the_running_tasks_whole(bench: Bench) -> None:
     assert plain_all(bench.opened.running) == [plain(running)]
 
 
-def test_a_start_counts_each_line_that_waits(bench: Bench) -> None:
+def test_a_start_counts_each_flow_that_waits(bench: Bench) -> None:
     bench.insert(
-        a_task(1, queue="b"),
-        a_task(2, queue="b"),
+        a_task(1, queue="b", priority=-3),
+        a_task(2, queue="b", priority=5),
+        a_task(8, queue="b", flow=7, priority=-9),
         a_task(3, queue="b", type="u"),
         a_task(4, State.SCHEDULED, queue="a", ready_ms=9),
         a_task(5, State.SCHEDULED, queue="b", ready_ms=9),
@@ -148,29 +157,34 @@ def test_a_start_counts_each_line_that_waits(bench: Bench) -> None:
         ended(7, 1, queue="c"),
     )
     bench.restart()
-    assert bench.opened.counts == [
-        LineCount("a", "t", 0, 1),
-        LineCount("b", "t", 2, 1),
-        LineCount("b", "u", 1, 0),
+    assert bench.opened.queued == [
+        FlowCount("b", "t", 7, 1, -9),
+        FlowCount("b", "t", FLOW, 2, 5),
+        FlowCount("b", "u", FLOW, 1, 0),
     ]
+    assert bench.opened.scheduled == [ScheduledCount("a", "t", 1), ScheduledCount("b", "t", 1)]
 
 
 def test_a_start_finds_every_queue_as_it_was_left(bench: Bench) -> None:
     queues = {name: a_queue(name) for name in ("b", "a")}
     store(bench.storage, Writes(queues=queues))
-    store(bench.storage, Writes(queues={"b": a_queue("b", paused=True)}))
+    limits = Limits(9, 8, 0.5, 7, 6, 2.25, 5, 4)
+    store(bench.storage, Writes(queues={"b": a_queue("b", paused=True, limits=limits)}))
     bench.restart()
-    assert bench.opened.queues == [a_queue("a"), a_queue("b", paused=True)]
+    assert bench.opened.queues == [a_queue("a"), a_queue("b", paused=True, limits=limits)]
+    store(bench.storage, Writes(queues={"b": a_queue("b")}))
+    bench.restart()
+    assert bench.opened.queues == [a_queue("a"), a_queue("b")]
 
 
 def test_to_read_the_store_again_is_no_new_term(bench: Bench) -> None:
     bench.insert(a_task(1, State.RUNNING), a_task(2))
     again = bench.storage.reload()
     assert (again.term, again.store_id) == (1, bench.opened.store_id)
-    assert (again.next_seq, seqs(again.running), again.counts) == (
+    assert (again.next_seq, seqs(again.running), again.queued) == (
         3,
         [1],
-        [LineCount("default", "t", 1, 0)],
+        [FlowCount("default", "t", FLOW, 1, 0)],
     )
     assert bench.storage.reload().term == 1
 

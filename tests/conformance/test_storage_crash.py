@@ -62,5 +62,5 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path, commits: in
         assert (task.state, task.revision) == (State.SUCCEEDED, task.seq)
         assert task.result == b"%d" % task.seq
         assert task.spec.payload == b"x" * 3000
-    assert bench.opened.counts[0].queued == 10
+    assert bench.opened.queued[0].queued == 10
     bench.close()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from storage_bench import Bench, a_task, ended, id_of, plain, plain_all, seqs
+from storage_bench import FIRST, Bench, a_task, ended, id_of, page_wanted, plain, plain_all, seqs
 
 from pullwork_master.core.commands import Filter
-from pullwork_master.core.effects import Found, PageWanted, SchedulePageWanted, Search, Wants
+from pullwork_master.core.effects import Found, SchedulePageWanted, Search, Wants
 from pullwork_master.core.model import State, Task
 
 
@@ -81,7 +81,7 @@ def test_a_line_is_paged_in_order_strictly_after_the_key(bench: Bench) -> None:
     tasks = a_mixed_line()
     bench.insert(*tasks, a_task(50, type="u"), a_task(51, queue="q"), a_task(52, State.RUNNING))
     ordered = sorted(tasks, key=lambda task: task.key)
-    assert bench.page(None) == seqs(ordered)
+    assert bench.page(FIRST) == seqs(ordered)
     for place, task in enumerate(ordered):
         assert bench.page(task.key, limit=7) == seqs(ordered[place + 1 : place + 8])
 
@@ -97,14 +97,40 @@ def test_a_line_may_be_paged_after_a_key_that_nobody_has(bench: Bench) -> None:
 
 def test_only_queued_tasks_are_paged(bench: Bench) -> None:
     bench.insert(*(a_task(int(state), state) for state in State))
-    assert bench.page(None) == [int(State.QUEUED)]
+    assert bench.page(FIRST) == [int(State.QUEUED)]
+
+
+def test_a_page_holds_one_flow_alone(bench: Bench) -> None:
+    bench.insert(*(a_task(seq, flow=seq % 3, priority=seq % 2) for seq in range(1, 13)))
+    pages = bench.storage.find(Wants(pages=[page_wanted(flow=flow) for flow in (0, 1, 2, 3)])).pages
+    assert [seqs(page.tasks) for page in pages] == [[3, 9, 6, 12], [1, 7, 4, 10], [5, 11, 2, 8], []]
+
+
+@pytest.mark.parametrize(("limit", "shown", "more"), [(3, 3, True), (4, 4, False), (9, 4, False)])
+def test_a_page_says_whether_more_follow(bench: Bench, limit: int, shown: int, more: bool) -> None:
+    bench.insert(*(a_task(seq, priority=seq % 2) for seq in range(1, 5)))
+    page = bench.storage.find(Wants(pages=[page_wanted(limit=limit)])).pages[0]
+    assert (len(page.tasks), page.more) == (shown, more)
+
+
+def test_a_page_ends_when_it_is_heavy_but_shows_one_at_least(bench: Bench) -> None:
+    bench.insert(*(a_task(seq, payload=b"p" * 40, checkpoint=b"c" * 10) for seq in range(1, 6)))
+    bench.insert(*(a_task(seq, State.SCHEDULED, ready_ms=1, payload=b"p" * 50) for seq in (8, 9)))
+    for bytes_max, shown in ((1, 1), (50, 1), (51, 2), (100, 2), (1_000, 5)):
+        schedule = SchedulePageWanted((0, 0), 9, min(bytes_max, 50))
+        wants = Wants(pages=[page_wanted(limit=9, bytes_max=bytes_max)], schedule_page=schedule)
+        found = bench.storage.find(wants)
+        assert (len(found.pages[0].tasks), found.pages[0].more) == (shown, shown < 5)
+        assert found.schedule_page is not None
+        assert (seqs(found.schedule_page.tasks), found.schedule_page.more) == ([8], True)
 
 
 def test_a_page_shows_what_a_ticket_needs(bench: Bench) -> None:
     task = a_task(1, payload=b"p", checkpoint=b"c", attempt=3)
     bench.insert(task)
-    found = bench.storage.find(Wants(pages=[PageWanted("default", "t", None, 5)]))
-    assert plain_all(found.pages[0]) == [plain(task)]
+    found = bench.storage.find(Wants(pages=[page_wanted()]))
+    assert plain_all(found.pages[0].tasks) == [plain(task)]
+    assert not found.pages[0].more
 
 
 def test_pages_and_searches_are_answered_in_the_order_asked(bench: Bench) -> None:
@@ -112,11 +138,11 @@ def test_pages_and_searches_are_answered_in_the_order_asked(bench: Bench) -> Non
     types = ["b", "none", "a", "b"]
     found = bench.storage.find(
         Wants(
-            pages=[PageWanted("default", type_, None, 5) for type_ in types],
+            pages=[page_wanted(type_) for type_ in types],
             searches=[Search(Filter(type=type_), 5) for type_ in types],
         )
     )
-    assert [seqs(page) for page in found.pages] == [[2], [], [1], [2]]
+    assert [seqs(page.tasks) for page in found.pages] == [[2], [], [1], [2]]
     assert [seqs(search) for search in found.searches] == [[2], [], [1], [2]]
 
 
@@ -127,16 +153,15 @@ def test_the_schedule_is_paged_by_time_then_age_strictly_after(bench: Bench) -> 
     ]
     bench.insert(*tasks, a_task(30, ready_ms=5), a_task(31, State.RUNNING, ready_ms=5))
     ordered = sorted(tasks, key=lambda task: (task.ready_ms, task.seq))
-    after: tuple[int, int] | None = None
+    after, more = (0, 0), True
     seen: list[Task] = []
-    while True:
-        page = bench.storage.find(Wants(schedule_page=SchedulePageWanted(after, 3))).schedule_page
+    while more:
+        wanted = SchedulePageWanted(after, 3, 1_000)
+        page = bench.storage.find(Wants(schedule_page=wanted)).schedule_page
         assert page is not None
-        if not page:
-            break
-        assert len(page) <= 3
-        seen += page
-        after = (page[-1].ready_ms, page[-1].seq)
+        assert len(page.tasks) == 3 or not page.more
+        seen += page.tasks
+        after, more = (seen[-1].ready_ms, seen[-1].seq), page.more
     assert plain_all(seen) == plain_all(ordered)
 
 

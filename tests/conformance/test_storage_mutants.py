@@ -17,6 +17,7 @@ from storage_engines import memory, sqlite
 from pullwork_master.core.effects import Writes
 from pullwork_master.core.model import State
 from pullwork_master.storage import memory as memory_engine
+from pullwork_master.storage import sqlite as sqlite_engine
 from pullwork_master.storage import sqlite_queries as sql
 from pullwork_master.storage.base import Storage
 from pullwork_master.storage.memory import MemoryStorage
@@ -48,6 +49,12 @@ def in_sql(name: str, old: str, new: str) -> Callable[[Patch], None]:
         patch.setattr(sql, name, statement.replace(old, new))
 
     return plant
+
+
+def endless_pages(patch: Patch) -> None:
+    """Cuts a page by its tasks alone, however heavy they are."""
+    real = sqlite_engine._cut
+    patch.setattr(sqlite_engine, "_cut", lambda rows, limit, _: real(rows, limit, 10**9))
 
 
 def forget_no_floor(patch: Patch) -> None:
@@ -115,8 +122,18 @@ MUTANTS = {
     "a page repeats a priority": Mutant(
         sqlite, in_sql("PAGE_LOWER", "t.priority < ?", "t.priority <= ?"), PAGED
     ),
+    "a page mixes flows": Mutant(
+        sqlite,
+        in_sql("PAGE_LOWER", "t.flow = ?", "t.flow >= 0 * ?"),
+        lawful(finds.test_a_page_holds_one_flow_alone),
+    ),
+    "a heavy page goes on": Mutant(
+        sqlite,
+        endless_pages,
+        lawful(finds.test_a_page_ends_when_it_is_heavy_but_shows_one_at_least),
+    ),
     "low priorities come first": Mutant(
-        sqlite, in_sql("PAGE_HEAD", "priority DESC", "priority ASC"), PAGED
+        sqlite, in_sql("PAGE_LOWER", "priority DESC", "priority ASC"), PAGED
     ),
     "the schedule forgets equal times": Mutant(
         sqlite,

@@ -9,11 +9,11 @@ from typing import Any
 
 import apsw
 import pytest
-from storage_bench import Bench, a_task, ended, id_of
+from storage_bench import Bench, a_task, ended, id_of, page_wanted
 from storage_engines import sqlite
 
 from pullwork_master.core.commands import Filter
-from pullwork_master.core.effects import PageWanted, SchedulePageWanted, Search, Wants
+from pullwork_master.core.effects import SchedulePageWanted, Search, Wants
 from pullwork_master.core.model import State
 from pullwork_master.storage.sqlite import SqliteStorage
 from pullwork_master.storage.sqlite_folder import DATABASE
@@ -60,20 +60,16 @@ FINDS = {
     "ids": (wanting(ids=[id_of(1)]), "tasks_id (id=?)"),
     "seqs": (wanting(seqs=[1, 2]), "t USING INTEGER PRIMARY KEY"),
     "unique keys": (wanting(unique_keys=[("default", "k")]), "(queue=? AND unique_key=?)"),
-    "the head of a line": (
-        wanting(pages=[PageWanted("default", "t", None, 5)]),
-        "tasks_waiting (state=? AND queue=? AND type=?)",
+    "a flow's rest": (
+        wanting(pages=[page_wanted(after=(0, 3), limit=50)]),
+        "tasks_waiting (state=? AND queue=? AND type=? AND flow=? AND priority=? AND rowid>?)",
     ),
-    "a line's rest": (
-        wanting(pages=[PageWanted("default", "t", (0, 3), 50)]),
-        "tasks_waiting (state=? AND queue=? AND type=? AND priority=? AND rowid>?)",
-    ),
-    "a line's lower priorities": (
-        wanting(pages=[PageWanted("default", "t", (0, 3), 50)]),
-        "tasks_waiting (state=? AND queue=? AND type=? AND priority<?)",
+    "a flow's lower priorities": (
+        wanting(pages=[page_wanted(after=(0, 3), limit=50)]),
+        "tasks_waiting (state=? AND queue=? AND type=? AND flow=? AND priority<?)",
     ),
     "the schedule": (
-        wanting(schedule_page=SchedulePageWanted((3, 4), 5)),
+        wanting(schedule_page=SchedulePageWanted((3, 4), 5, 1_000)),
         "tasks_scheduled (state=? AND ready_ms=? AND seq>?)",
     ),
     "a purge": (
@@ -129,11 +125,11 @@ VIEWS: dict[str, tuple[Callable[[SqliteReader], object], str]] = {
     "all": (lambda reader: reader.list(Filter(), 50, 9), "INTEGER PRIMARY KEY (rowid<?)"),
     "who waits longest": (
         lambda reader: reader.waiting_since("default", ["t"]),
-        "COVERING INDEX tasks_waiting (state=? AND queue=? AND type=? AND priority<?)",
+        "COVERING INDEX tasks_waiting (state=? AND queue=? AND type=? AND flow=? AND priority<?)",
     ),
     "the first of a priority": (
         lambda reader: reader.waiting_since("default", ["t"]),
-        "COVERING INDEX tasks_waiting (state=? AND queue=? AND type=? AND priority=?)",
+        "COVERING INDEX tasks_waiting (state=? AND queue=? AND type=? AND flow=? AND priority=?)",
     ),
     "dead letters": (
         lambda reader: reader.list(Filter(states=(State.FAILED,)), 50, 9),

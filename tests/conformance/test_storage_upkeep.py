@@ -36,6 +36,8 @@ BREACHES = {
     "a task that has not ended has none of these": (
         "UPDATE tasks SET revision = 7 WHERE seq = 1; UPDATE meta SET last_revision = 7"
     ),
+    "a task waits in the flow of its owner and limit key": "UPDATE tasks SET owner = 'x'",
+    "no limit of a queue is less than none": "UPDATE queues SET rate = -1",
     "a SUCCEEDED task has a result": "UPDATE tasks SET result = NULL WHERE seq = 2",
     "a FAILED task says why": "UPDATE tasks SET state = 5, failure = NULL WHERE seq = 2",
     "nothing is counted without an attempt": "UPDATE tasks SET deaths = 4 WHERE seq = 2",

@@ -21,9 +21,11 @@ from pullwork_master.core.book import Book
 from pullwork_master.core.commands import Verdict
 from pullwork_master.core.dispatch import Dispatch
 from pullwork_master.core.effects import Available
+from pullwork_master.core.gates import Gate
 from pullwork_master.core.machine import Core
 from pullwork_master.core.model import Task
-from pullwork_master.core.ready import Window
+from pullwork_master.core.ready import Line
+from pullwork_master.core.window import Window, weigh
 
 GARDEN = Garden()
 caught_by = GARDEN.caught_by
@@ -196,13 +198,29 @@ def freed_slot_not_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Dispatch, "run", run)
 
 
-@caught_by(walks)
+@caught_by(window_laws.test_a_window_is_the_head_of_all_that_waits)
 def window_ignores_its_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
     def add(self: Window, task: Task, key: tuple[int, int]) -> list[Task]:
         self._push(task, key)
-        return self._spill() if len(self.tasks) > 2 * self.limit else []
+        return self._spill()
 
     monkeypatch.setattr(Window, "add", add)
+
+
+@caught_by(walks)
+def flow_ignores_its_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Line.add
+
+    def add(self: Line, task: Task) -> list[Task]:
+        flow = self.flows.get(task.spec.flow)
+        if flow is None or flow.horizon is None or not flow.held:
+            return real(self, task)
+        flow.queued += 1
+        self.queued += 1
+        self._push(flow, task, task.key)
+        return self._spill()
+
+    monkeypatch.setattr(Line, "add", add)
 
 
 @caught_by(window_laws.test_tasks_that_come_and_go_behind_a_waiting_head_leave_nothing_in_memory)
@@ -210,6 +228,7 @@ def keys_never_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     def push(self: Window, task: Task, key: tuple[int, int]) -> None:
         self.tasks[task.seq] = task
         self._keys[task.seq] = key
+        self.weight += weigh(task)
         heapq.heappush(self._heap, key)
 
     monkeypatch.setattr(Window, "_push", push)
@@ -230,7 +249,16 @@ def priority_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @caught_by(bulk_laws.test_nothing_is_granted_from_a_paused_queue_and_nobody_is_told_of_it)
 def paused_queue_still_grants(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Book, "paused", lambda *_: False)
+    real = Gate.room
+
+    def room(self: Gate, now_ms: int) -> int:
+        queue, self.queue = self.queue, replace(self.queue, paused=False)
+        try:
+            return real(self, now_ms)
+        finally:
+            self.queue = queue
+
+    monkeypatch.setattr(Gate, "room", room)
 
 
 @caught_by(walks, dispatch_laws.test_a_request_that_is_repeated_gets_the_same_tickets)
@@ -276,13 +304,8 @@ def bytes_of_an_answer_unbounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @caught_by(dispatch_laws.test_queues_take_turns_whatever_their_priorities)
 def first_queue_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Dispatch._ready_queues
-
-    def ready_queues(self: Dispatch, session: Any) -> Any:
-        self._turn = -1
-        return real(self, session)[:1]
-
-    monkeypatch.setattr(Dispatch, "_ready_queues", ready_queues)
+    real = Dispatch._open_gates
+    monkeypatch.setattr(Dispatch, "_open_gates", lambda self, session: real(self, session)[:1])
 
 
 @caught_by(dispatch_laws.test_parked_requests_share_a_list_of_tasks_fairly)

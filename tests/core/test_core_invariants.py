@@ -12,7 +12,8 @@ from world import World, spec
 
 from pullwork_master.core import invariants
 from pullwork_master.core.invariants import BrokenInvariantError, check
-from pullwork_master.core.model import Contact, Lease, Session, State, Task
+from pullwork_master.core.lanes import Flow, Lane
+from pullwork_master.core.model import Contact, Lease, Limits, Session, State, Task
 from pullwork_master.core.ready import Line
 
 
@@ -47,9 +48,17 @@ def line(world: World) -> Line:
 
 
 def waiting(world: World) -> Task:
-    first = line(world).window.first()
+    first = line(world).first(world.mono_ms)
     assert first is not None
     return first
+
+
+def flow(world: World) -> Flow:
+    return line(world).flows[0]
+
+
+def lane(world: World) -> Lane:
+    return flow(world).lanes[""]
 
 
 def wrong_key(world: World) -> None:
@@ -89,31 +98,84 @@ def miscounted_running(world: World) -> None:
     line(world).running += 1
 
 
-def line_below_window(world: World) -> None:
-    line(world).queued = 0
+def lost_gate(world: World) -> None:
+    line(world).gate.lines["a"] = Line("a", line(world).gate, world.core.book.room)
 
 
-def window_too_large(world: World) -> None:
-    line(world).window.limit = 1
-    line(world).window.horizon = (9, 9)
+def flow_forgets_a_task(world: World) -> None:
+    flow(world).held -= 1
+
+
+def flow_below_memory(world: World) -> None:
+    flow(world).queued = 0
+
+
+def flow_too_long(world: World) -> None:
+    flow(world).queued += 1
 
 
 def forgotten_horizon(world: World) -> None:
-    line(world).window.horizon = None
+    flow(world).horizon = None
 
 
-def running_in_window(world: World) -> None:
-    task = running(world)
-    line(world).window.tasks[task.seq] = task
+def horizon_without_a_place(world: World) -> None:
+    flow(world).place = None
 
 
-def stranger_in_window(world: World) -> None:
-    window, task = line(world).window, waiting(world)
-    window.tasks[task.seq] = replace(task)
+def running_in_line(world: World) -> None:
+    waiting(world).state = State.SCHEDULED
+
+
+def stranger_in_line(world: World) -> None:
+    task = waiting(world)
+    lane(world).tasks[task.seq] = replace(task)
+
+
+def other_flow(world: World) -> None:
+    task = waiting(world)
+    task.spec = task.spec._replace(flow=7)
 
 
 def beyond_horizon(world: World) -> None:
-    line(world).window.horizon = (-9, 1)
+    flow(world).horizon = (-9, 1)
+
+
+def lane_without_a_place(world: World) -> None:
+    lane(world).place = None
+
+
+def barred_unknown(world: World) -> None:
+    lane(world).barred = True
+
+
+def barred_without_reason(world: World) -> None:
+    lane(world).barred = True
+    line(world).gate.aside[""] = {lane(world): line(world)}
+
+
+def barred_for_ever(world: World) -> None:
+    gate = line(world).gate
+    gate.set_limits(Limits(rate_per_key=1.0, burst_per_key=1))
+    world.submit(*(spec(each, limit_key="k", flow=1, priority=5) for each in (30, 31)))
+    world.request(world.join("w9"), 2)
+    assert list(gate.aside) == ["k"]
+    gate._looks.clear()
+
+
+def unheld_line(world: World) -> None:
+    line(world).held += 1
+
+
+def heavy_room(world: World) -> None:
+    world.core.book.room.weight += 1
+
+
+def miscounted_starts(world: World) -> None:
+    line(world).gate.running += 1
+
+
+def miscounted_key(world: World) -> None:
+    line(world).gate.running_by_key["k"] = 1
 
 
 def dead_in_line(world: World) -> None:
@@ -129,7 +191,7 @@ def miscounted_schedule(world: World) -> None:
 
 
 def miscounted_queue(world: World) -> None:
-    world.core.book.waiting["default"] += 1
+    line(world).gate.waiting += 1
 
 
 def kept_expired(world: World) -> None:
@@ -161,12 +223,24 @@ BREACHES: dict[str, Callable[[World], None]] = {
     "the lease is that of the last attempt": old_token,
     "no cost without an attempt": free_cost,
     "a line counts what runs": miscounted_running,
-    "a window is part of its line": line_below_window,
-    "a window is bounded": window_too_large,
-    "without a horizon all is in the window": forgotten_horizon,
-    "only QUEUED tasks are in a window": running_in_window,
-    "what is in a window is in memory": stranger_in_window,
-    "a window ends at its horizon": beyond_horizon,
+    "a line has a gate": lost_gate,
+    "a flow counts what it holds": flow_forgets_a_task,
+    "what is in memory is part of its flow": flow_below_memory,
+    "without a horizon all is in memory": forgotten_horizon,
+    "what is on disk has its place in the order": horizon_without_a_place,
+    "only QUEUED tasks are in a line": running_in_line,
+    "what is in a line is in memory": stranger_in_line,
+    "a task waits in its own flow": other_flow,
+    "a flow ends at its horizon": beyond_horizon,
+    "every lane has its place in the order": lane_without_a_place,
+    "what is set aside is known to its gate": barred_unknown,
+    "nothing is set aside without a reason": barred_without_reason,
+    "who waits for a token is woken": barred_for_ever,
+    "a line counts what it holds": unheld_line,
+    "a line counts what its flows count": flow_too_long,
+    "the room counts what its lines hold": heavy_room,
+    "a queue counts what runs": miscounted_starts,
+    "a key counts what runs": miscounted_key,
     "who waits is alive": dead_in_line,
     "nobody waits for a task that is there": parked_beside_a_task,
     "the schedule counts what its lines count": miscounted_schedule,

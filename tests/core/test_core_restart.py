@@ -143,11 +143,15 @@ def test_all_that_waits_is_found_again_in_its_order(world: World) -> None:
     assert world.task(100).state is State.QUEUED
 
 
-def test_a_start_holds_no_more_in_memory_than_runs(world: World) -> None:
+def test_a_start_holds_no_more_in_memory_than_runs_until_somebody_asks(world: World) -> None:
     world.submit(*(spec(number) for number in range(1, 100)))
-    world.core = type(world.core)(POLICY, world.storage.open(), world.now)
-    assert world.core.book.tasks == {}
+    world.restart()
+    assert (world.core.book.tasks, world.core.hungry()) == ({}, False)
+    worker = world.join("w1")
     assert world.core.hungry()
+    world.request(worker, 1, wait_ms=1_000)
+    assert [grant.spec.id for grant in worker.held.values()] == [spec(1).id]
+    assert len(world.core.book.tasks) <= 2 * POLICY.window_tasks
 
 
 def test_counts_of_failures_and_deaths_survive(world: World) -> None:

@@ -178,9 +178,6 @@ class World:
         for task in book.tasks.values():
             twin = stored.get(task.spec.id)
             require(twin is not None and twin.state is task.state, "disk and memory agree", task)
-        for line in book.lines.values():
-            if line.queued and not line.window.tasks:
-                require(self.core.hungry(), "what waits on disk is paged in", line.queue, line.type)
         for session in book.sessions.values():
             bound = max(session.slots + session.look_ahead_max, self.kept.get(session.id, 0))
             require(

@@ -10,11 +10,14 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from pullwork_master.core.effects import Effects
+from pullwork_master.core.gates import Gate
 from pullwork_master.core.limits import ENDED_SESSIONS_REMEMBERED, Policy
 from pullwork_master.core.model import Cause, Now, Queue, Session, State, Task
-from pullwork_master.core.ready import Line, Window
+from pullwork_master.core.ready import Line
+from pullwork_master.core.room import Room
 from pullwork_master.core.timers import Timers
 from pullwork_master.core.transitions import NEXT, Event
+from pullwork_master.core.window import Window
 
 
 class Book:
@@ -34,9 +37,11 @@ class Book:
         # Ids that the step was told are on disk, with their digests; for one step.
         self.known: dict[str, bytes] = {}
         self.queues: dict[str, Queue] = {}
-        self.waiting: dict[str, int] = {}
+        # By name; of queues that workers serve and nobody has submitted to yet, too.
+        self.gates: dict[str, Gate] = {}
         self.lines: dict[tuple[str, str], Line] = {}
-        self.schedule = Window(policy.window_tasks)
+        self.room = Room(policy.window_tasks, policy.window_bytes, policy.windows_bytes)
+        self.schedule = Window(policy.window_tasks, policy.window_bytes)
         self.scheduled = 0
         self.sessions: dict[str, Session] = {}
         self.ended_sessions: OrderedDict[str, tuple[Cause, str]] = OrderedDict()
@@ -55,15 +60,23 @@ class Book:
         """Returns the line, made if need be."""
         line = self.lines.get(key)
         if line is None:
-            line = self.lines[key] = Line(*key, self.policy.window_tasks)
+            queue, type_ = key
+            gate = self.gate(queue)
+            line = self.lines[key] = gate.lines[type_] = Line(type_, gate, self.room)
         return line
+
+    def drop(self, line: Line) -> None:
+        """Forgets a line of which nothing is known, and its gate with the last one."""
+        del self.lines[line.name]
+        del line.gate.lines[line.type]
+        if not line.gate.lines and line.queue not in self.queues:
+            del self.gates[line.queue]
 
     def insert(self, task: Task) -> None:
         """Takes in a new task, QUEUED or SCHEDULED."""
         self.remember(task)
         self.effects.writes.inserted[task.seq] = task
         self.effects.changed[task.seq] = task
-        self._count(task, +1)
         self._enter(task)
 
     def remember(self, task: Task) -> Task:
@@ -91,9 +104,7 @@ class Book:
         """Changes a task's state after the table; a pair that is not in it is a bug of ours."""
         after = NEXT[(task.state, event)]
         self._leave(task)
-        self._count(task, -1)
         task.state = after
-        self._count(task, +1)
         unique = (task.spec.queue, task.spec.unique_key)
         if after.ended:
             task.ended_ms = self.now.wall_ms
@@ -111,37 +122,53 @@ class Book:
         self.touched[task.seq] = None
         self._enter(task)
 
-    def _count(self, task: Task, by: int) -> None:
-        state, queue = task.state, task.spec.queue
-        if state.ended:
-            return
-        line = self.line(task.line)
-        if state is State.QUEUED:
-            line.queued += by
-            self.waiting[queue] = self.waiting.get(queue, 0) + by
-        elif state is State.SCHEDULED:
-            line.scheduled += by
-            self.scheduled += by
-            self.waiting[queue] = self.waiting.get(queue, 0) + by
-        else:
-            line.running += by
-
     def _leave(self, task: Task) -> None:
-        if task.state is State.QUEUED:
-            self.lines[task.line].window.remove(task.seq)
-        elif task.state is State.SCHEDULED:
-            self.schedule.remove(task.seq)
+        """Takes a task out of the counts and the place of its state."""
+        state = task.state
+        if state is State.RUNNING:
+            line = self.lines[task.line]
+            line.running -= 1
+            line.gate.ended(task)
+        elif state is State.QUEUED:
+            line = self.lines[task.line]
+            line.gate.waiting -= 1
+            line.remove(task)
+        elif state is State.SCHEDULED:
+            line = self.lines[task.line]
+            line.gate.waiting -= 1
+            line.scheduled -= 1
+            self.scheduled -= 1
+            self.schedule.remove(task)
 
     def _enter(self, task: Task) -> None:
-        if task.state is State.QUEUED:
-            spilled = self.line(task.line).window.add(task, task.key)
-            self.stirred[task.line] = None
-        elif task.state is State.SCHEDULED:
-            spilled = self.schedule.add(task, (task.ready_ms, task.seq))
-        else:
-            return
-        for gone in spilled:
-            self.touched[gone.seq] = None
+        """Takes a task into the counts and the place of its state."""
+        state = task.state
+        if state is State.RUNNING:
+            line = self.lines[task.line]
+            line.running += 1
+            line.gate.started(task, self.now.mono_ms)
+        elif state is State.QUEUED:
+            line = self.line(task.line)
+            line.gate.waiting += 1
+            self.spilled(line.add(task))
+            self.stirred[line.name] = None
+        elif state is State.SCHEDULED:
+            line = self.line(task.line)
+            line.gate.waiting += 1
+            line.scheduled += 1
+            self.scheduled += 1
+            self.spilled(self.schedule.add(task, (task.ready_ms, task.seq)))
+
+    def adopt(self, task: Task) -> None:
+        """Counts a task that ran before a restart."""
+        line = self.line(task.line)
+        line.running += 1
+        line.gate.adopt(task)
+
+    def spilled(self, tasks: list[Task]) -> None:
+        """Takes note of tasks that are on disk alone once the step is committed."""
+        for task in tasks:
+            self.touched[task.seq] = None
 
     def settle(self) -> None:
         """Forgets, after the commit, what need not be in memory."""
@@ -156,7 +183,7 @@ class Book:
                 del self.unique[unique]
             line = self.lines.get(task.line)
             if line is not None and line.empty:
-                del self.lines[task.line]
+                self.drop(line)
         self.touched.clear()
         self.known.clear()
 
@@ -164,22 +191,32 @@ class Book:
         if task.state is State.RUNNING:
             return True
         if task.state is State.QUEUED:
-            return task.seq in self.lines[task.line].window.tasks
+            return self.lines[task.line].holds(task)
         return task.state is State.SCHEDULED and task.seq in self.schedule.tasks
 
     # --- queues -------------------------------------------------------------------------
+
+    def gate(self, name: str) -> Gate:
+        """Returns a queue's gate, made if need be; the queue itself is not."""
+        gate = self.gates.get(name)
+        if gate is None:
+            queue = self.queues.get(name) or Queue(name, 0)
+            gate = self.gates[name] = Gate(queue, self.stirred, self.timers)
+        return gate
 
     def queue(self, name: str) -> Queue:
         """Returns the queue, made if need be."""
         queue = self.queues.get(name)
         if queue is None:
-            queue = self.queues[name] = Queue(name, self.now.wall_ms)
+            queue = self.queues[name] = self.gate(name).queue
+            queue.created_ms = self.now.wall_ms
             self.effects.writes.queues[name] = queue
         return queue
 
     def lines_of(self, queue: str) -> Iterator[Line]:
         """Yields the lines of a queue."""
-        return (line for line in self.lines.values() if line.queue == queue)
+        gate = self.gates.get(queue)
+        return iter(()) if gate is None else iter(gate.lines.values())
 
     def paused(self, queue: str) -> bool:
         """Whether nothing may be granted from a queue."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 from pullwork_master.core import leases
 from pullwork_master.core.book import Book
@@ -85,7 +85,7 @@ class Clients:
 
     def _check_room(self, queues: list[str]) -> None:
         book = self._book
-        named = dict.fromkeys(queues)
+        named = Counter(queues)
         if len(book.queues) + sum(queue not in book.queues for queue in named) > (
             book.policy.queues_max
         ):
@@ -95,13 +95,17 @@ class Clients:
                 "types or priorities to tell tasks apart",
                 retry_after_ms=QUEUE_FULL_RETRY_MS,
             )
-        for queue in named:
-            bound = book.policy.queue_tasks_max
-            if book.waiting.get(queue, 0) + queues.count(queue) > bound:
+        for queue, more in named.items():
+            gate = book.gates.get(queue)
+            waiting, bound = 0, book.policy.queue_tasks_max
+            if gate is not None:
+                waiting = gate.waiting
+                bound = min(bound, gate.queue.limits.tasks_max or bound)
+            if waiting + more > bound:
                 raise Rejection(
                     Reason.QUEUE_FULL,
-                    f"queue {queue!r} holds {book.waiting.get(queue, 0)} waiting tasks "
-                    f"of at most {bound}; try again later",
+                    f"queue {queue!r} holds {waiting} waiting tasks of at most {bound}; "
+                    "try again later",
                     retry_after_ms=QUEUE_FULL_RETRY_MS,
                     queue=queue,
                 )
@@ -216,8 +220,7 @@ class Clients:
             queue.paused = command.paused
             book.effects.writes.queues[queue.name] = queue
             book.note("queue paused" if queue.paused else "queue resumed", queue=queue.name)
-            for line in book.lines_of(queue.name):
-                book.stirred[(line.queue, line.type)] = None
+            book.gate(queue.name).stir()
         return queue
 
     def purge_step(self, command: PurgeStep) -> Purged:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pullwork_master.core import leases
 from pullwork_master.core.book import Book
 from pullwork_master.core.effects import Available
+from pullwork_master.core.gates import TURN, Gate
 from pullwork_master.core.limits import (
     REQUESTS_REMEMBERED,
     TICKETS_BYTES_MAX,
@@ -29,66 +30,56 @@ class Dispatch:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._turn = 0
 
     # --- asking -------------------------------------------------------------------------
 
     def take(self, session: Session, limit: int) -> tuple[Grant, ...]:
-        """Grants up to `limit` tasks: queues in turn, within a queue the first in order."""
+        """Grants up to `limit` tasks: queues in turn by their weights, in a queue the first."""
         limit = min(limit, session.credit, TICKETS_MAX)
         if limit <= 0 or session.draining:
             return ()
-        queues = self._ready_queues(session)
-        if not queues:
-            return ()
-        self._turn += 1
+        open_ = self._open_gates(session)
+        if len(open_) > 1:
+            _catch_up([gate for gate, _ in open_])
+        book, now_ms = self._book, self._book.now.mono_ms
         grants: list[Grant] = []
         room = TICKETS_BYTES_MAX
-        at = self._turn % len(queues)
-        while queues and len(grants) < limit:
-            at %= len(queues)
-            line = min(
-                (line for line in queues[at] if line.window.head() is not None),
-                key=lambda line: line.window.head() or (0, 0),
-                default=None,
-            )
-            if line is None:
-                del queues[at]
+        while open_ and len(grants) < limit:
+            at = 0 if len(open_) == 1 else min(range(len(open_)), key=lambda at: open_[at][0].turn)
+            gate, lines = open_[at]
+            task = _next(gate, lines, now_ms)
+            if task is None:
+                del open_[at]
                 continue
-            task = line.window.first()
-            assert task is not None
             room -= _ticket_bytes(task)
             if room < 0 and grants:
                 break
-            grants.append(leases.grant(self._book, task, session))
-            at += 1
+            grants.append(leases.grant(book, task, session))
+            if len(open_) > 1:
+                gate.turn += TURN // gate.queue.limits.weight
         return tuple(grants)
 
-    def _ready_queues(self, session: Session) -> list[list[Line]]:
-        book = self._book
-        queues = []
+    def _open_gates(self, session: Session) -> list[tuple[Gate, list[Line]]]:
+        """Returns the queues that a session serves and in which tasks for it wait."""
+        gates = self._book.gates
+        found = []
         for queue in session.queues:
-            if book.paused(queue):
+            gate = gates.get(queue)
+            if gate is None or not gate.waiting:
                 continue
-            found = []
-            for type_ in session.types:
-                line = book.lines.get((queue, type_))
-                if line is not None and line.window.tasks:
-                    found.append(line)
-            if found:
-                queues.append(found)
-        return queues
+            lines = [
+                line
+                for type_ in session.types
+                if (line := gate.lines.get(type_)) is not None and line.queued
+            ]
+            if lines:
+                found.append((gate, lines))
+        return found
 
     def page_pending(self, session: Session) -> bool:
         """Whether tasks wait for this session on disk alone, so that the next step has them."""
-        book = self._book
-        return not session.draining and any(
-            (line := book.lines.get(key)) is not None
-            and line.queued > len(line.window)
-            and not line.window.tasks
-            and not book.paused(key[0])
-            for key in session.lines
-        )
+        hungry = self._book.room.hungry
+        return bool(hungry) and not session.draining and any(key in hungry for key in session.lines)
 
     def park(self, session: Session, parked: Parked) -> None:
         """Lets a request wait for its first task; an earlier one is answered with nothing."""
@@ -159,10 +150,10 @@ class Dispatch:
                     members.setdefault(session.id)
                 else:
                     members.pop(session.id, None)
-            if (parked or idle) and line.window.tasks:
+            if (parked or idle) and line.queued:
                 book.stirred[key] = None
             elif line.empty:
-                del book.lines[key]
+                book.drop(line)
 
     def run(self) -> None:
         """Serves, at the end of a step, every line in which something stirred."""
@@ -175,17 +166,16 @@ class Dispatch:
             key = next(iter(book.stirred))
             del book.stirred[key]
             line = book.lines.get(key)
-            if line is None or book.paused(line.queue) or not line.window.tasks:
-                continue
-            self._serve_parked(line)
-            self._tell_idle(line)
+            if line is not None and line.queued and (line.parked or line.idle):
+                self._serve_parked(line)
+                self._tell_idle(line)
 
     def _serve_parked(self, line: Line) -> None:
         """Shares a line's tasks out among the parked requests, each in turn an equal part."""
-        book = self._book
-        while line.parked and line.window.tasks:
+        book, now_ms = self._book, self._book.now.mono_ms
+        while line.parked and _ready(line, now_ms):
             waiting = [book.sessions[each] for each in line.parked]
-            share = max(1, len(line.window.tasks) // len(waiting))
+            share = max(1, line.held // len(waiting))
             for session in waiting:
                 parked = session.parked
                 assert parked is not None
@@ -194,16 +184,24 @@ class Dispatch:
                 assert grants, "who is in line.parked has credit, and the line has tasks"
                 self.answered(session, parked.request_id, grants)
                 book.effects.answers.append((parked.call, grants))
-                if not line.window.tasks:
+                if not _ready(line, now_ms):
                     return
 
     def _tell_idle(self, line: Line) -> None:
-        book = self._book
-        for session_id in list(line.idle)[: len(line.window.tasks)]:
+        book, now_ms = self._book, self._book.now.mono_ms
+        if not (line.idle and self._hopeful(line)):
+            return
+        most = min(len(line.idle), line.gate.room(now_ms))
+        for session_id in list(line.idle)[: line.startable(most, now_ms)]:
             session = book.sessions[session_id]
             session.hinted = True
             book.effects.news.append((session_id, Available(self.available(session))))
             self.place(session)
+
+    def _hopeful(self, line: Line) -> bool:
+        """Whether a task of a line may start now, as far as is known without reading its page."""
+        now_ms = self._book.now.mono_ms
+        return line.queued > 0 and (_ready(line, now_ms) or line.name in self._book.room.hungry)
 
     def available(self, session: Session) -> tuple[str, ...]:
         """Returns the types that wait and that the session could take now."""
@@ -214,12 +212,40 @@ class Dispatch:
             type_
             for type_ in session.types
             if any(
-                (line := book.lines.get((queue, type_))) is not None
-                and line.queued
-                and not book.paused(queue)
+                (line := book.lines.get((queue, type_))) is not None and self._hopeful(line)
                 for queue in session.queues
             )
         )
+
+
+def _ready(line: Line, now_ms: int) -> bool:
+    """Whether a task of a line can be granted now; has the clock watched, if it is held back."""
+    gate = line.gate
+    if gate.room(now_ms) > 0:
+        return line.first(now_ms) is not None
+    gate.watch(now_ms)
+    return False
+
+
+def _next(gate: Gate, lines: list[Line], now_ms: int) -> Task | None:
+    """Returns the task whose turn it is in a queue, of the lines that a session serves."""
+    if gate.room(now_ms) <= 0:
+        return None
+    if len(lines) == 1:
+        return lines[0].first(now_ms)
+    first, place = None, None
+    for line in lines:
+        task = line.first(now_ms)
+        if task is not None and (place is None or line.place() < place):
+            first, place = task, line.place()
+    return first
+
+
+def _catch_up(gates: list[Gate]) -> None:
+    """Lets no queue be further behind than a turn, however long nobody took from it."""
+    latest = max(gate.turn for gate in gates)
+    for gate in gates:
+        gate.turn = max(gate.turn, latest - TURN)
 
 
 def _ticket_bytes(task: Task) -> int:

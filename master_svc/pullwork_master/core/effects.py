@@ -77,19 +77,32 @@ class Effects:
 
 
 class PageWanted(NamedTuple):
-    """The next tasks of a line, after a key; `None`: from its head."""
+    """The next tasks of a flow of a line, after a key.
+
+    At most `limit` of them, and none after payloads and checkpoints have `bytes_max` bytes.
+    """
 
     queue: str
     type: str
-    after: tuple[int, int] | None
+    flow: int
+    after: tuple[int, int]
     limit: int
+    bytes_max: int
 
 
 class SchedulePageWanted(NamedTuple):
-    """The next scheduled tasks, after (ready_ms, seq); `None`: from the earliest."""
+    """The next scheduled tasks, after (ready_ms, seq); bounded as a page is."""
 
-    after: tuple[int, int] | None
+    after: tuple[int, int]
     limit: int
+    bytes_max: int
+
+
+class Page(NamedTuple):
+    """The next tasks in their order, and whether more follow."""
+
+    tasks: list[Task]
+    more: bool
 
 
 class Search(NamedTuple):
@@ -131,16 +144,25 @@ class Found:
     known: dict[str, bytes] = field(default_factory=dict)  # id → digest
     tasks: list[Task] = field(default_factory=list)  # for ids, seqs and unique keys
     searches: list[list[Task]] = field(default_factory=list)
-    pages: list[list[Task]] = field(default_factory=list)
-    schedule_page: list[Task] | None = None
+    pages: list[Page] = field(default_factory=list)
+    schedule_page: Page | None = None
 
 
-class LineCount(NamedTuple):
-    """How many tasks of a line wait, at a start."""
+class FlowCount(NamedTuple):
+    """How many tasks of a flow of a line are QUEUED at a start, and their highest priority."""
 
     queue: str
     type: str
+    flow: int
     queued: int
+    priority: int
+
+
+class ScheduledCount(NamedTuple):
+    """How many tasks of a line are SCHEDULED at a start."""
+
+    queue: str
+    type: str
     scheduled: int
 
 
@@ -153,5 +175,6 @@ class Opened:
     next_seq: int
     next_revision: int
     queues: list[Queue]
-    counts: list[LineCount]
+    queued: list[FlowCount]
+    scheduled: list[ScheduledCount]
     running: list[Task]

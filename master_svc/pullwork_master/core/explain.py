@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -113,18 +114,26 @@ def _many(count: int, noun: str) -> str:
 
 def _before(book: Book, task: Task, ahead: int) -> str:
     """Says how many are before it; of a task on disk alone only the window's are counted."""
-    counted = task.seq in book.lines[task.line].window.tasks
+    counted = book.lines[task.line].holds(task)
     return f"{'' if counted else 'at least '}{_many(ahead, 'task')} before it in its line"
 
 
 def _ahead(book: Book, task: Task) -> int:
     """Counts the tasks of its line before it; those on disk alone only as a lower bound."""
     line = book.lines[task.line]
-    keys = [each.key for each in line.window.tasks.values()]
-    before = sum(key < task.key for key in keys)
-    if task.seq not in line.window.tasks:
-        before = len(keys)
-    return min(before, AHEAD_COUNTED_MAX)
+    held = line.holds(task)
+    higher, before = 0, Counter[int]()
+    for each in line.tasks():
+        if each.spec.priority > task.spec.priority:
+            higher += 1
+        elif each.spec.priority == task.spec.priority and (
+            each.spec.flow != task.spec.flow or each.seq < task.seq or not held
+        ):
+            before[each.spec.flow] += 1
+    # Flows take turns: of each other one as many go first as of its own, or as there are.
+    turns = before[task.spec.flow]
+    others = sum(min(count, turns) for flow, count in before.items() if flow != task.spec.flow)
+    return min(higher + turns + others, AHEAD_COUNTED_MAX)
 
 
 def _scheduled(book: Book, task: Task) -> Explanation:

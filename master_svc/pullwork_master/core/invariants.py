@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from pullwork_master.core.book import Book
+from pullwork_master.core.gates import Gate
 from pullwork_master.core.model import Contact, Session, State, Task
+from pullwork_master.core.ready import Line
+from pullwork_master.core.window import weigh
 
 
 class BrokenInvariantError(AssertionError):
@@ -44,30 +47,99 @@ def _check_lines(book: Book) -> None:
     running = Counter(task.line for task in book.tasks.values() if task.state is State.RUNNING)
     waiting: Counter[str] = Counter()
     for key, line in book.lines.items():
-        window = line.window
         waiting[line.queue] += line.queued + line.scheduled
+        _require(line.name == key and line.gate.lines[line.type] is line, "a line has a gate", key)
         _require(line.running == running[key], "a line counts what runs", key, line.running)
-        _require(line.queued >= len(window), "a window is part of its line", key, line.queued)
-        _require(len(window) <= 2 * window.limit, "a window is bounded", key, len(window))
-        if window.horizon is None:
-            _require(line.queued == len(window), "without a horizon all is in the window", key)
-        for seq, task in window.tasks.items():
-            _require(task.state is State.QUEUED, "only QUEUED tasks are in a window", task)
-            _require(book.tasks.get(seq) is task, "what is in a window is in memory", task)
-            within = window.horizon is None or task.key <= window.horizon
-            _require(within, "a window ends at its horizon", key, task.key, window.horizon)
+        _check_line(book, line)
         for session_id in (*line.parked, *line.idle):
             _require(session_id in book.sessions, "who waits is alive", key, session_id)
-        _require(
-            not (line.parked and window.tasks and not book.paused(line.queue)),
-            "nobody waits for a task that is there",
-            key,
-            list(line.parked),
-        )
+        _check_nobody_waits_in_vain(book, line)
     scheduled = sum(line.scheduled for line in book.lines.values())
     _require(scheduled == book.scheduled, "the schedule counts what its lines count", scheduled)
-    for queue, count in book.waiting.items():
-        _require(count == waiting[queue], "a queue counts what its lines count", queue, count)
+    weight = sum(line.weight for line in book.lines.values())
+    _require(weight == book.room.weight, "the room counts what its lines hold", weight)
+    for queue, gate in book.gates.items():
+        _require(gate.waiting == waiting[queue], "a queue counts what its lines count", queue)
+        _check_gate(book, gate)
+
+
+def _check_line(book: Book, line: Line) -> None:
+    held, weight, queued = 0, 0, 0
+    for flow in line.flows.values():
+        tasks = [task for lane in flow.lanes.values() for task in lane.tasks.values()]
+        size = sum(map(weigh, tasks))
+        _require((flow.held, flow.weight) == (len(tasks), size), "a flow counts what it holds")
+        _require(flow.queued >= flow.held, "what is in memory is part of its flow", line.name)
+        held, weight, queued = held + flow.held, weight + flow.weight, queued + flow.queued
+        horizon = flow.horizon
+        if horizon is None:
+            _require(flow.queued == flow.held, "without a horizon all is in memory", line.name)
+        else:
+            placed = flow.place is not None or flow.flow in line.shut
+            _require(placed, "what is on disk has its place in the order", line.name, flow.flow)
+        for task in tasks:
+            _require(task.state is State.QUEUED, "only QUEUED tasks are in a line", task)
+            _require(book.tasks.get(task.seq) is task, "what is in a line is in memory", task)
+            _require(task.spec.flow == flow.flow, "a task waits in its own flow", task)
+            within = horizon is None or task.key <= horizon
+            _require(within, "a flow ends at its horizon", line.name, task.key, horizon)
+        for lane in flow.lanes.values():
+            placed = lane.place is not None or lane.barred
+            _require(placed or not lane.tasks, "every lane has its place in the order", lane.key)
+            if lane.barred:
+                known = line.gate.aside.get(lane.key, {}).get(lane) is line
+                _require(known, "what is set aside is known to its gate", lane.key)
+    _require((line.held, line.weight) == (held, weight), "a line counts what it holds", line.name)
+    _require(line.queued == queued, "a line counts what its flows count", line.name, queued)
+
+
+def _check_gate(book: Book, gate: Gate) -> None:
+    """Limits hold, and whoever is held back by one is looked at again."""
+    running: Counter[str] = Counter()
+    for task in book.tasks.values():
+        if task.state is State.RUNNING and task.spec.queue == gate.queue.name:
+            running[""] += 1
+            if task.spec.limit_key:
+                running[task.spec.limit_key] += 1
+    _require(gate.running == running.pop("", 0), "a queue counts what runs", gate.queue.name)
+    _require(gate.running_by_key == dict(running), "a key counts what runs", gate.queue.name)
+    now_ms = book.now.mono_ms
+    for key, lanes in gate.aside.items():
+        if any(lane.barred for lane in lanes):
+            held_back = gate.key_room(key, now_ms) <= 0
+            _require(held_back, "nothing is set aside without a reason", gate.queue.name, key)
+            opens_ms = gate.key_opens_ms(key, now_ms)
+            at_ms = gate.looked_at_ms(key)
+            woken = running[key] > 0
+            if opens_ms:
+                woken = at_ms is not None and at_ms <= opens_ms
+            _require(woken, "who waits for a token is woken", gate.queue.name, key)
+
+
+def _check_nobody_waits_in_vain(book: Book, line: Line) -> None:
+    """Whoever waits for a task is given it, unless a limit, a pause or its page is in between."""
+    now_ms, gate = book.now.mono_ms, line.gate
+    if not (line.queued and (line.parked or line.idle)) or gate.queue.paused:
+        return
+    if gate.room(now_ms) <= 0:
+        opens_ms, at_ms = gate.opens_ms(now_ms), gate.looked_at_ms("")
+        woken = gate.running > 0
+        if opens_ms:
+            woken = at_ms is not None and at_ms <= opens_ms
+        _require(woken, "who waits for a token is woken", line.name)
+        return
+    ready = [
+        lane
+        for flow in line.flows.values()
+        for lane in flow.lanes.values()
+        if lane.tasks and not lane.barred and gate.key_room(lane.key, now_ms) > 0
+    ]
+    beyond = any(flow.place is not None for flow in line.flows.values())
+    hungry = line.name in book.room.hungry
+    if line.parked:
+        _require(
+            hungry or not (ready or beyond), "nobody waits for a task that is there", line.name
+        )
 
 
 def _check_sessions(book: Book) -> None:

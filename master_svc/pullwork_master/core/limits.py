@@ -45,6 +45,15 @@ ENDED_SESSIONS_REMEMBERED: Final = 1_000  # to tell a late worker why its sessio
 MISSED_HEARTBEATS_MAX: Final = 2  # a lease that this many in a row do not list is taken back
 LEASE_LOOK_MS: Final = 10_000  # an attempt that ended stays in the heap of moments no longer
 AHEAD_COUNTED_MAX: Final = 10_000  # explain counts no further
+TASK_BYTES: Final = 1_024  # what a task weighs in memory, beside its payload and checkpoint
+# However many flows share the window of a line, each may have this many tasks in it.
+FLOW_TASKS_MIN: Final = 8
+PAGES_STEP: Final = 128  # flows of a line that are read in one step: 5 ms of the disk's time
+LIMIT_KEY_CHARS_MAX: Final = 256
+CONCURRENCY_MAX: Final = 1_000_000
+RATE_MAX: Final = 1_000_000.0  # a second
+RATE_MIN: Final = 1 / 3600  # a key that is slower would be remembered for too long
+WEIGHT_MAX: Final = 100
 PURGE_STEP: Final = 1_000  # tasks in one step of a purge, so that it never stalls the path
 WAKE_STEP: Final = 2_000  # scheduled tasks that become ready in one step
 
@@ -64,7 +73,10 @@ class Policy:
     # The master's own loop was late by more than this: it grants everybody new grace.
     pause_ms: int = 3_000
     retention_ms: int = 7 * 24 * 3600 * 1000
+    # What a line may hold in memory of what waits, and all lines together.
     window_tasks: int = 2_000
+    window_bytes: int = 16 * 1024 * 1024
+    windows_bytes: int = 128 * 1024 * 1024
     queue_tasks_max: int = 10_000_000
     queues_max: int = 10_000
     sessions_max: int = 10_000

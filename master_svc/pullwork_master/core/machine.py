@@ -41,7 +41,6 @@ from pullwork_master.core.effects import (
     Effects,
     Found,
     Opened,
-    PageWanted,
     SchedulePageWanted,
     Search,
     Wants,
@@ -50,7 +49,7 @@ from pullwork_master.core.limits import PURGE_STEP, WAKE_STEP, Policy
 from pullwork_master.core.model import AttemptEnd, Cause, Grant, Now, Parked, State
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.core.sessions import Sessions
-from pullwork_master.core.timers import LeaseDue, ParkedDue, SessionDue, SweepDue
+from pullwork_master.core.timers import GateDue, LeaseDue, ParkedDue, SessionDue, SweepDue
 from pullwork_master.core.transitions import Event
 
 # How long a request without `wait` may be held back because its tasks are being paged in.
@@ -70,19 +69,7 @@ class Core:
         self.sessions = Sessions(book, self.dispatch)
         self.clients = Clients(book)
         self._call = 0
-        book.queues = {queue.name: queue for queue in opened.queues}
-        book.queue("default")
-        for count in opened.counts:
-            line = book.line((count.queue, count.type))
-            line.queued, line.scheduled = count.queued, count.scheduled
-            book.waiting[count.queue] = (
-                book.waiting.get(count.queue, 0) + count.queued + count.scheduled
-            )
-            book.scheduled += count.scheduled
-            # All is behind the horizon until the first page comes.
-            line.window.horizon = _BEFORE_ALL if count.queued else None
-        if book.scheduled:
-            book.schedule.horizon = _BEFORE_ALL
+        self._load(opened)
         self.sessions.haunt(opened.running)
         book.timers.add(now.mono_ms + policy.sweep_every_ms, SweepDue())
         self._handlers: dict[type, Callable[[Any], object]] = {
@@ -106,10 +93,27 @@ class Core:
             Deregister: self._deregister,
         }
 
+    def _load(self, opened: Opened) -> None:
+        """Takes note of what waits; it is on disk alone until the first page comes."""
+        book = self.book
+        book.queues = {queue.name: queue for queue in opened.queues}
+        book.queue("default")
+        for each in opened.queued:
+            line = book.line((each.queue, each.type))
+            line.load(each.flow, each.queued, each.priority)
+            line.gate.waiting += each.queued
+        for queue, type_, scheduled in opened.scheduled:
+            line = book.line((queue, type_))
+            line.scheduled += scheduled
+            line.gate.waiting += scheduled
+            book.scheduled += scheduled
+        if book.scheduled:
+            book.schedule.horizon = _BEFORE_ALL
+
     # --- what must be shown -------------------------------------------------------------
 
     def wants(self, commands: Sequence[tuple[int, Command]]) -> Wants:
-        """Returns what must be read from disk for the next step."""
+        """Returns what must be read from disk for the next step, which must follow."""
         book, wants = self.book, Wants()
         for _, command in commands:
             if isinstance(command, Submit):
@@ -137,24 +141,23 @@ class Core:
         return wants
 
     def _want_pages(self, wants: Wants) -> None:
-        book, limit = self.book, self.book.policy.window_tasks
-        for line in book.lines.values():
-            if line.window.low(line.queued):
-                after = line.window.horizon
-                wants.pages.append(
-                    PageWanted(
-                        line.queue, line.type, None if after == _BEFORE_ALL else after, limit
-                    )
-                )
+        book, policy = self.book, self.book.policy
+        for name in book.room.hungry:
+            line = book.lines.get(name)
+            if line is not None:
+                wants.pages += line.pages()
+        book.room.hungry.clear()
         if book.schedule.low(book.scheduled):
             after = book.schedule.horizon
-            wants.schedule_page = SchedulePageWanted(None if after == _BEFORE_ALL else after, limit)
+            assert after is not None, "a schedule that is low has more on disk"
+            wants.schedule_page = SchedulePageWanted(
+                after, policy.window_tasks, policy.window_bytes
+            )
 
     def hungry(self) -> bool:
         """Whether a step is due although no command came: pages wait to be read."""
-        wants = Wants()
-        self._want_pages(wants)
-        return bool(wants)
+        book = self.book
+        return bool(book.room.hungry) or book.schedule.low(book.scheduled)
 
     def _show(self, wants: Wants, found: Found) -> None:
         book = self.book
@@ -165,14 +168,15 @@ class Core:
             [book.remember(task) for task in tasks] for tasks in found.searches
         )
         for wanted, page in zip(wants.pages, found.pages, strict=True):
-            line = book.line((wanted.queue, wanted.type))
-            tasks = [book.remember(task) for task in page]
-            line.window.page([(task, task.key) for task in tasks], wanted.limit)
-            book.stirred[(wanted.queue, wanted.type)] = None
-        if wants.schedule_page is not None:
-            tasks = [book.remember(task) for task in found.schedule_page or ()]
+            line = book.lines.get((wanted.queue, wanted.type))
+            if line is not None:
+                tasks = [book.remember(task) for task in page.tasks]
+                book.spilled(line.page(wanted.flow, tasks, more=page.more))
+                book.stirred[line.name] = None
+        if found.schedule_page is not None:
+            tasks = [book.remember(task) for task in found.schedule_page.tasks]
             keyed = [(task, (task.ready_ms, task.seq)) for task in tasks]
-            book.schedule.page(keyed, wants.schedule_page.limit)
+            book.spilled(book.schedule.page(keyed, more=found.schedule_page.more))
 
     # --- the step -----------------------------------------------------------------------
 
@@ -243,6 +247,10 @@ class Core:
                 session = book.sessions.get(due.session)
                 if session is not None:
                     self.dispatch.unpark(session, due.call)
+            elif isinstance(due, GateDue):
+                gate = book.gates.get(due.queue)
+                if gate is not None:
+                    gate.look(due.key)
             else:
                 book.effects.writes.sweep_before_ms = book.now.wall_ms
                 book.effects.writes.sweep_tasks = book.policy.sweep_tasks
@@ -327,7 +335,8 @@ class Core:
         return self.sessions.end(session, Cause.LEFT, why, AttemptEnd.RELEASED)
 
 
-_BEFORE_ALL = (-(2**62), 0)
+# Of (ready_ms, seq): all that is scheduled comes later.
+_BEFORE_ALL = (0, 0)
 
 
 def _search(command: Cancel | Retry) -> Search:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Now(NamedTuple):
@@ -88,6 +88,10 @@ class Spec(NamedTuple):
     unique_key: str = ""
     # Of the content as submitted, to tell a repeat from a conflict.
     digest: bytes = b""
+    # Whose share of the queue's limits per key it takes.
+    limit_key: str = ""
+    # See `flows`: of owner and limit key.
+    flow: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +289,26 @@ class Session:
         return self.slots + self.look_ahead_max - len(self.held)
 
 
+class Limits(NamedTuple):
+    """What an operator allows a queue; 0 is no limit. Rates are of tasks started in a second.
+
+    A burst is how many may start at once after a rest; it is set where its rate is.
+    """
+
+    tasks_max: int = 0
+    concurrency: int = 0
+    rate: float = 0.0
+    burst: int = 0
+    concurrency_per_key: int = 0
+    rate_per_key: float = 0.0
+    burst_per_key: int = 0
+    # Its part of the workers that serve several queues, against theirs.
+    weight: int = 1
+
+
+NO_LIMITS: Final = Limits()
+
+
 @dataclass(slots=True)
 class Queue:
     """A queue's own facts; its tasks are counted by line."""
@@ -292,3 +316,4 @@ class Queue:
     name: str
     created_ms: int
     paused: bool = False
+    limits: Limits = NO_LIMITS

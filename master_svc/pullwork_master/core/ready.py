@@ -1,110 +1,60 @@
-"""What waits, in order: a window of the next tasks of a line, and of the schedule.
+"""What waits in a line, in order: the higher priority first, then each flow in its turn.
 
-Only the window is in memory; what lies beyond it is on disk alone and is paged in.
-The one rule: every waiting task whose key is not after the `horizon` is in the window,
-every other is not. Without a horizon, all are.
+Within a flow the older goes first. A line holds the next tasks of each flow; what lies
+beyond is on disk alone and is paged in.
+
+The order is one heap of lanes, in which the horizon of a flow stands as a lane of its own: when
+that is first, the line waits for its page. An entry is never later than what it stands
+for, so it is enough to look at the first one again.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
+from pullwork_master.core.effects import PageWanted
+from pullwork_master.core.lanes import Entry, Flow, Lane
+from pullwork_master.core.limits import FLOW_TASKS_MIN, PAGES_STEP
 from pullwork_master.core.model import Task
+from pullwork_master.core.window import Key, weigh
 
-Key = tuple[int, int]
+if TYPE_CHECKING:
+    from pullwork_master.core.gates import Gate
+    from pullwork_master.core.room import Room
 
-
-class Window:
-    """The next waiting tasks by key, at most twice `limit` of them."""
-
-    __slots__ = ("_heap", "_keys", "horizon", "limit", "tasks")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.tasks: dict[int, Task] = {}
-        self.horizon: Key | None = None
-        self._heap: list[Key] = []
-        self._keys: dict[int, Key] = {}
-
-    def __len__(self) -> int:
-        return len(self.tasks)
-
-    def add(self, task: Task, key: Key) -> list[Task]:
-        """Takes a waiting task in if it belongs here; returns those that are now on disk alone."""
-        if self.horizon is None and len(self.tasks) >= self.limit:
-            self.horizon = max(self._keys.values())
-        if self.horizon is not None and key > self.horizon:
-            return [task]
-        self._push(task, key)
-        return self._spill() if len(self.tasks) > 2 * self.limit else []
-
-    def page(self, tasks: list[tuple[Task, Key]], limit: int) -> None:
-        """Takes in the next tasks from disk, which stand in order right behind the horizon."""
-        for task, key in tasks:
-            if task.seq not in self.tasks:
-                self._push(task, key)
-        self.horizon = tasks[-1][1] if len(tasks) >= limit else None
-
-    def remove(self, seq: int) -> None:
-        """Lets a task go that no longer waits, wherever it is."""
-        if self.tasks.pop(seq, None) is not None:
-            del self._keys[seq]
-
-    def head(self) -> Key | None:
-        """Returns the key of the first task; None: the window is empty."""
-        while self._heap:
-            key = self._heap[0]
-            if self._keys.get(key[1]) == key:
-                return key
-            heapq.heappop(self._heap)
-        return None
-
-    def first(self) -> Task | None:
-        """Returns the first task without taking it."""
-        key = self.head()
-        return None if key is None else self.tasks[key[1]]
-
-    def low(self, waiting: int) -> bool:
-        """Whether a page is due, if `waiting` tasks wait in all; forgets a horizon with
-        nothing behind it."""
-        if self.horizon is None:
-            return False
-        if waiting <= len(self.tasks):
-            self.horizon = None
-            return False
-        return len(self.tasks) <= self.limit // 2
-
-    def _push(self, task: Task, key: Key) -> None:
-        self.tasks[task.seq] = task
-        self._keys[task.seq] = key
-        heapq.heappush(self._heap, key)
-        if len(self._heap) > 2 * len(self._keys) + self.limit:
-            self._heap = sorted(self._keys.values())  # the keys of those that left are let go
-
-    def _spill(self) -> list[Task]:
-        order = sorted(self._keys.values())
-        kept, dropped = order[: self.limit], order[self.limit :]
-        gone = [self.tasks.pop(seq) for _, seq in dropped]
-        for _, seq in dropped:
-            del self._keys[seq]
-        self._heap = kept
-        self.horizon = kept[-1]
-        return gone
+# Entries of a heap that may be worth nothing before it is made anew.
+STALE_MAX: Final = 64
+_LAST = (1 << 62, 0, 0)
 
 
 class Line:
     """The tasks of one queue that need one type, and the sessions that wait for them."""
 
-    __slots__ = ("idle", "parked", "queue", "queued", "running", "scheduled", "type", "window")
-
-    def __init__(self, queue: str, type_: str, limit: int) -> None:
-        self.queue = queue
+    def __init__(self, type_: str, gate: Gate, room: Room) -> None:
+        self.queue = gate.queue.name
         self.type = type_
-        self.window = Window(limit)
+        self.name = (self.queue, type_)
+        self.gate = gate
+        self._room = room
+        self.flows: dict[int, Flow] = {}
         # Counts of all tasks of the line, in memory or not.
         self.queued = 0
         self.scheduled = 0
         self.running = 0
+        # What of it is in memory: tasks and bytes.
+        self.held = 0
+        self.weight = 0
+        # Flows of which a page is due, and those of which none is read: what is set aside of
+        # them in memory is enough.
+        self.low: dict[int, None] = {}
+        self.shut: dict[int, None] = {}
+        # Flows in which tasks wait, and how many of a flow's tasks may be in memory.
+        self._active = 0
+        self._quota = room.line_tasks
+        self._order: list[Entry] = []
+        self._order_max = STALE_MAX
         # Ordered sets of session ids: with a parked request; free and not yet told.
         self.parked: dict[str, None] = {}
         self.idle: dict[str, None] = {}
@@ -113,3 +63,326 @@ class Line:
     def empty(self) -> bool:
         """Whether nothing at all is known of it, so that it may be forgotten."""
         return not (self.queued or self.scheduled or self.running or self.parked or self.idle)
+
+    def holds(self, task: Task) -> bool:
+        """Whether a waiting task is in memory."""
+        flow = self.flows.get(task.spec.flow)
+        lane = None if flow is None else flow.lanes.get(task.spec.limit_key)
+        return lane is not None and task.seq in lane.tasks
+
+    def tasks(self) -> Iterator[Task]:
+        """Yields all that waits in memory, in no particular order."""
+        for flow in self.flows.values():
+            for lane in flow.lanes.values():
+                yield from lane.tasks.values()
+
+    # --- coming and going ---------------------------------------------------------------
+
+    def load(self, number: int, queued: int, priority: int) -> None:
+        """Takes note at a start of a flow that waits on disk, and of its highest priority."""
+        flow = self._wake(number)
+        flow.queued = queued
+        self.queued += queued
+        self._close(flow, (-priority, 0))
+        self.low[number] = None
+
+    def add(self, task: Task) -> list[Task]:
+        """Takes in a task that waits; returns those that are now on disk alone."""
+        number = task.spec.flow
+        flow = self.flows.get(number)
+        if flow is None or not flow.queued:
+            flow = self._wake(number)
+        flow.queued += 1
+        self.queued += 1
+        key = task.key
+        if flow.horizon is None and self._filled(flow):
+            self._close(flow, flow.keys()[-1][0])
+        if flow.horizon is not None and key > flow.horizon:
+            return [task]
+        self._push(flow, task, key)
+        return self._spill()
+
+    def remove(self, task: Task) -> None:
+        """Lets a task go that no longer waits, wherever it is."""
+        spec = task.spec
+        flow = self.flows[spec.flow]
+        flow.queued -= 1
+        self.queued -= 1
+        lane = flow.lanes.get(spec.limit_key)
+        if lane is not None and task.seq in lane.tasks:
+            self._drop(flow, lane, task)
+        if flow.horizon is not None:
+            self._look_behind(flow)
+        if not flow.queued:
+            self._rest(flow)
+
+    def page(self, number: int, tasks: list[Task], *, more: bool) -> list[Task]:
+        """Takes in the next tasks of a flow, which stand right behind its horizon on disk.
+
+        Returns those that are now on disk alone.
+        """
+        flow = self.flows.get(number)
+        self.low.pop(number, None)
+        if flow is None or flow.horizon is None:
+            return []
+        for task in tasks:
+            if not self.holds(task):
+                self._push(flow, task, task.key)
+        if more:
+            self._close(flow, tasks[-1].key)
+        else:
+            self._open(flow)
+        return self._spill()
+
+    def _wake(self, number: int) -> Flow:
+        flow = self.flows.get(number)
+        if flow is None:
+            flow = self.flows[number] = Flow(number)
+        self._active += 1
+        self.gate.flow_came(number)
+        self._divide()
+        return flow
+
+    def _rest(self, flow: Flow) -> None:
+        self._active -= 1
+        self.gate.flow_left(flow.flow)
+        self._divide()
+        if len(self.flows) > 1:  # the only one is kept: it may come again at once
+            del self.flows[flow.flow]
+
+    def _divide(self) -> None:
+        whole = self._room.line_tasks
+        self._quota = max(whole // max(1, self._active), min(whole, FLOW_TASKS_MIN))
+
+    def _push(self, flow: Flow, task: Task, key: Key) -> None:
+        lane = flow.lanes.get(task.spec.limit_key)
+        if lane is None:
+            lane = flow.lanes[task.spec.limit_key] = Lane(flow.flow, task.spec.limit_key)
+        lane.tasks[task.seq] = task
+        heapq.heappush(lane.heap, key)
+        if len(lane.heap) > 2 * len(lane.tasks) + STALE_MAX:
+            # The keys of those that left are let go.
+            lane.heap = sorted(each.key for each in lane.tasks.values())
+        weight = weigh(task)
+        flow.held += 1
+        flow.weight += weight
+        self.held += 1
+        self.weight += weight
+        self._room.weight += weight
+        if self.held == 1:
+            self._room.enter(self)
+        place = lane.place
+        if place is None:
+            if not lane.barred:
+                self._enter(lane, key)
+        elif key < (place[0], place[2]):
+            self._enter(lane, key)
+
+    def _drop(self, flow: Flow, lane: Lane, task: Task) -> None:
+        del lane.tasks[task.seq]
+        weight = weigh(task)
+        flow.held -= 1
+        flow.weight -= weight
+        self.held -= 1
+        self.weight -= weight
+        self._room.weight -= weight
+        if lane.barred:
+            self._reopen()
+        if not lane.tasks:
+            lane.place = None
+            lane.barred = False
+            lane.heap.clear()
+            if len(flow.lanes) > 1:
+                del flow.lanes[lane.key]
+            if not self.held:
+                self._room.leave(self)
+
+    # --- what is on disk alone ----------------------------------------------------------
+
+    def _filled(self, flow: Flow) -> bool:
+        return flow.held >= self._quota or (
+            flow.held > 0 and flow.weight * self._active >= self._room.share
+        )
+
+    def _close(self, flow: Flow, horizon: Key) -> None:
+        flow.horizon = horizon
+        self._enter(flow, horizon)
+
+    def _open(self, flow: Flow) -> None:
+        flow.horizon = flow.place = None
+        self.low.pop(flow.flow, None)
+        self.shut.pop(flow.flow, None)
+
+    def _look_behind(self, flow: Flow) -> None:
+        """Has the next page read when little is left; forgets a horizon with nothing behind it."""
+        if flow.queued == flow.held:
+            self._open(flow)
+        elif (
+            2 * flow.held <= self._quota
+            and 2 * flow.weight * self._active <= self._room.share
+            and flow.place is not None
+        ):
+            self._want(flow)
+
+    def _want(self, flow: Flow) -> None:
+        self.low[flow.flow] = None
+        self._room.hungry[self.name] = None
+
+    def _sated(self, flow: Flow) -> bool:
+        """Whether no more is read of a flow that is first: all before it is set aside.
+
+        What is set aside may take as much memory as all that waits in the line may.
+        """
+        if flow.held >= 2 * self._quota:
+            return True
+        if not self.gate.aside:
+            return False
+        aside = sum(
+            each.weight
+            for each in self.flows.values()
+            if any(lane.barred for lane in each.lanes.values())
+        )
+        return aside >= self._room.share
+
+    def _reopen(self) -> None:
+        """Lets what was shut be read again, since something that was set aside is gone."""
+        shut, self.shut = self.shut, {}
+        for number in shut:
+            flow = self.flows[number]
+            if flow.horizon is not None:
+                self._enter(flow, flow.horizon)
+
+    def pages(self) -> list[PageWanted]:
+        """Returns what must be read of it: of the flows that are low, those whose turn is next."""
+        turns = self.gate.turns
+        flows = [
+            (flow.horizon[0], turns.get(number, 0), number, flow.horizon)
+            for number in self.low
+            if (flow := self.flows[number]).horizon is not None
+        ]
+        flows = heapq.nsmallest(PAGES_STEP, flows)
+        bytes_max = max(1, self._room.share // max(1, len(flows)))
+        return [
+            PageWanted(self.queue, self.type, number, horizon, self._quota, bytes_max)
+            for *_, number, horizon in flows
+        ]
+
+    def _spill(self) -> list[Task]:
+        room = self._room
+        if self.held > 2 * max(room.line_tasks, self._active * self._quota) or (
+            self.weight > 2 * room.share and self.held > 1
+        ):
+            return self.shrink()
+        return room.shrink() if room.weight > room.bytes_max else []
+
+    def shrink(self) -> list[Task]:
+        """Cuts every flow down to its part, then those whose turn is last down to nothing."""
+        gone: list[Task] = []
+        part = self._room.share // max(1, self._active)
+        held = [flow for flow in self.flows.values() if flow.held]
+        for flow in held:
+            gone += self._cut(flow, self._quota, part)
+        held.sort(key=_first_place)
+        # One task at least stays for who waits for it.
+        least = 1 if self.parked else 0
+        while self.weight > self._room.share and len(held) > least:
+            gone += self._cut(held.pop(), 0, 0)
+        return gone
+
+    def _cut(self, flow: Flow, count: int, size: int) -> list[Task]:
+        """Leaves a flow so many tasks and bytes in memory: one task at least, or none."""
+        if flow.held <= count and flow.weight <= size:
+            return []
+        keys, gone = flow.keys(), []
+        first, least = keys[0][0], min(1, count)
+        while len(keys) > least and (len(keys) > count or flow.weight > size):
+            key, lane = keys.pop()
+            task = lane.tasks[key[1]]
+            gone.append(task)
+            self._drop(flow, lane, task)
+        if gone:
+            self._close(flow, keys[-1][0] if keys else (first[0], first[1] - 1))
+        return gone
+
+    # --- the order ----------------------------------------------------------------------
+
+    def _enter(self, what: Lane | Flow, key: Key) -> None:
+        turn = self.gate.turns.get(what.flow, 0)
+        what.place = entry = (key[0], turn, key[1], what)
+        heapq.heappush(self._order, entry)
+        if len(self._order) > self._order_max:
+            flows = self.flows.values()
+            places = [flow.place for flow in flows]
+            places += [lane.place for flow in flows for lane in flow.lanes.values()]
+            self._order = sorted(place for place in places if place is not None)
+            self._order_max = 2 * len(self._order) + STALE_MAX
+
+    def admit(self, lane: Lane) -> None:
+        """Puts a lane back that was set aside."""
+        if lane.barred:
+            lane.barred = False
+            self._enter(lane, min(task.key for task in lane.tasks.values()))
+            self._reopen()
+
+    def first(self, now_ms: int) -> Task | None:
+        """Returns whose turn it is, without taking it.
+
+        None: nothing waits, all that waits is set aside, or its page must be read first.
+        """
+        order, gate = self._order, self.gate
+        while order:
+            entry = order[0]
+            what = entry[3]
+            if what.place is not entry:
+                heapq.heappop(order)
+                continue
+            turn = gate.turns.get(what.flow, 0)
+            if isinstance(what, Flow):
+                if turn == entry[1]:
+                    if not self._sated(what):
+                        self._want(what)
+                        return None
+                    what.place = None
+                    self.low.pop(what.flow, None)
+                    self.shut[what.flow] = None
+                    continue
+                seq = entry[2]
+                priority = entry[0]
+            else:
+                heap, tasks = what.heap, what.tasks
+                while heap[0][1] not in tasks:
+                    heapq.heappop(heap)
+                priority, seq = heap[0]
+                if seq == entry[2] and turn == entry[1]:
+                    if what.key and gate.bars(what.key, now_ms):
+                        what.place = None
+                        what.barred = True
+                        gate.set_aside(self, what, now_ms)
+                        continue
+                    return tasks[seq]
+            what.place = entry = (priority, turn, seq, what)
+            heapq.heapreplace(order, entry)
+        return None
+
+    def place(self) -> tuple[int, int, int]:
+        """Returns the place of `first`, to compare with that of other lines of the queue."""
+        return self._order[0][:3]
+
+    def startable(self, most: int, now_ms: int) -> int:
+        """Counts what may start now, up to a bound; what is on disk alone counts in full."""
+        count = 0
+        for flow in self.flows.values():
+            if flow.place is not None:
+                count += flow.queued - flow.held
+            for lane in flow.lanes.values():
+                if not lane.barred:
+                    count += min(len(lane.tasks), self.gate.key_room(lane.key, now_ms))
+            if count >= most:
+                return most
+        return count
+
+
+def _first_place(flow: Flow) -> tuple[int, int, int]:
+    """Returns the place of what is first of a flow in memory; the last, if all is set aside."""
+    places = [lane.place[:3] for lane in flow.lanes.values() if lane.place is not None]
+    return min(places, default=_LAST)

@@ -162,7 +162,7 @@ class Sessions:
                 )
             leases.watch_timeouts(book, task)
             ghost.held[task.seq] = task
-            book.line(task.line).running += 1
+            book.adopt(task)
 
     def _ghost(self, task: Task, reconcile_ms: int) -> Session:
         book = self._book

@@ -30,11 +30,18 @@ class ParkedDue(NamedTuple):
     call: int
 
 
+class GateDue(NamedTuple):
+    """Look whether the rate of a queue, or of a limit key in it, lets the next task start."""
+
+    queue: str
+    key: str
+
+
 class SweepDue(NamedTuple):
     """Look for ended tasks whose retention is over."""
 
 
-Due = SessionDue | LeaseDue | ParkedDue | SweepDue
+Due = SessionDue | LeaseDue | ParkedDue | GateDue | SweepDue
 
 
 class Timers:

@@ -98,7 +98,7 @@ class Reader(Protocol):
     def waiting_since(self, queue: str, types: Iterable[str]) -> int:
         """Returns since when the oldest QUEUED task waits, in milliseconds since 1970; 0: none.
 
-        Looked at are the next tasks of each type and priority. A task waits since it was
+        Looked at are the next tasks of each type, flow and priority. A task waits since it was
         submitted, or since it became ready if that was later.
         """
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import builtins
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from heapq import nlargest, nsmallest
+from itertools import chain
 from operator import attrgetter
 from uuid import uuid4
 
 from pullwork_master.core.commands import Filter
 from pullwork_master.core.effects import (
+    FlowCount,
     Found,
-    LineCount,
     Opened,
+    Page,
     PageWanted,
+    ScheduledCount,
     SchedulePageWanted,
     Search,
     Wants,
@@ -51,6 +54,21 @@ def _outline(task: Task, *, result: bool) -> Task:
     )
 
 
+def _flow(task: Task) -> tuple[str, str, int]:
+    return (*task.line, task.spec.flow)
+
+
+def _cut(tasks: list[Task], limit: int, bytes_max: int) -> Page:
+    """Makes a page of the first of them, up to both bounds."""
+    shown, size = [], 0
+    for task in tasks[:limit]:
+        if size >= bytes_max:
+            break
+        shown.append(_snapshot(task))
+        size += len(task.spec.payload) + len(task.checkpoint)
+    return Page(shown, len(shown) < len(tasks))
+
+
 class MemoryStorage:
     """A `Storage` that holds at most `tasks_max` tasks (None: any number)."""
 
@@ -63,7 +81,7 @@ class MemoryStorage:
         self.swept_owners: dict[str, int] = {}
         self.swept_any = 0
         self.revision = 0
-        self._queued: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+        self._queued: defaultdict[tuple[str, str, int], set[int]] = defaultdict(set)
         self._by_unique: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
         self._queues: dict[str, Queue] = {}
         self._store_id = store_id or str(uuid4())
@@ -79,20 +97,19 @@ class MemoryStorage:
     def reload(self) -> Opened:
         """Returns what is stored now, in the same term."""
         with self.lock:
-            queued = {line: len(seqs) for line, seqs in self._queued.items() if seqs}
-            scheduled: defaultdict[tuple[str, str], int] = defaultdict(int)
-            for task in self._in_state(State.SCHEDULED):
-                scheduled[task.line] += 1
+            scheduled = Counter(task.line for task in self._in_state(State.SCHEDULED))
+            queued = [(flow, seqs) for flow, seqs in sorted(self._queued.items()) if seqs]
             return Opened(
                 term=self._term,
                 store_id=self._store_id,
                 next_seq=self._seq + 1,
                 next_revision=self.revision + 1,
                 queues=[replace(self._queues[name]) for name in sorted(self._queues)],
-                counts=[
-                    LineCount(*line, queued.get(line, 0), scheduled.get(line, 0))
-                    for line in sorted(queued.keys() | scheduled.keys())
+                queued=[
+                    FlowCount(*flow, len(seqs), max(self.tasks[seq].spec.priority for seq in seqs))
+                    for flow, seqs in queued
                 ],
+                scheduled=[ScheduledCount(*line, scheduled[line]) for line in sorted(scheduled)],
                 running=[_snapshot(task) for task in self._in_state(State.RUNNING)],
             )
 
@@ -164,20 +181,21 @@ class MemoryStorage:
         self.tasks[task.seq] = self.by_id[task.spec.id] = task
         self.revision = max(self.revision, task.revision)
         if task.state is State.QUEUED:
-            self._queued[task.line].add(task.seq)
+            self._queued[_flow(task)].add(task.seq)
         if task.spec.unique_key and not task.state.ended:
             self._by_unique[task.spec.queue, task.spec.unique_key].add(task.seq)
 
     def _drop(self, task: Task) -> None:
         del self.tasks[task.seq], self.by_id[task.spec.id]
-        self._queued[task.line].discard(task.seq)
+        self._queued[_flow(task)].discard(task.seq)
         if task.spec.unique_key:
             self._by_unique[task.spec.queue, task.spec.unique_key].discard(task.seq)
 
     def in_lines(self, queue: str, types: Iterable[str]) -> list[Task]:
         """Returns what is QUEUED in these lines, the oldest first."""
-        seqs = (seq for type in types for seq in self._queued.get((queue, type), ()))
-        return [self.tasks[seq] for seq in sorted(seqs)]
+        lines = {(queue, type) for type in types}
+        found = (seqs for (*line, _), seqs in self._queued.items() if tuple(line) in lines)
+        return [self.tasks[seq] for seq in sorted(chain.from_iterable(found))]
 
     def _sweep(self, before_ms: int, limit: int) -> int:
         if not before_ms:
@@ -204,20 +222,17 @@ class MemoryStorage:
         )
         return [_snapshot(task) for task in nsmallest(search.limit, matching, key=_BY_SEQ)]
 
-    def _page(self, page: PageWanted) -> list[Task]:
-        line = (self.tasks[seq] for seq in self._queued.get((page.queue, page.type), ()))
-        rest = (task for task in line if page.after is None or task.key > page.after)
-        return [_snapshot(task) for task in nsmallest(page.limit, rest, key=_BY_KEY)]
+    def _page(self, page: PageWanted) -> Page:
+        seqs = self._queued.get((page.queue, page.type, page.flow), ())
+        rest = (self.tasks[seq] for seq in seqs if self.tasks[seq].key > page.after)
+        return _cut(nsmallest(page.limit + 1, rest, key=_BY_KEY), page.limit, page.bytes_max)
 
-    def _schedule_page(self, page: SchedulePageWanted | None) -> list[Task] | None:
+    def _schedule_page(self, page: SchedulePageWanted | None) -> Page | None:
         if page is None:
             return None
-        rest = (
-            task
-            for task in self._in_state(State.SCHEDULED)
-            if page.after is None or _by_ready(task) > page.after
-        )
-        return [_snapshot(task) for task in nsmallest(page.limit, rest, key=_by_ready)]
+        waiting = self._in_state(State.SCHEDULED)
+        rest = (task for task in waiting if _by_ready(task) > page.after)
+        return _cut(nsmallest(page.limit + 1, rest, key=_by_ready), page.limit, page.bytes_max)
 
 
 class MemoryReader:
@@ -277,10 +292,10 @@ class MemoryReader:
 
     def waiting_since(self, queue: str, types: Iterable[str]) -> int:
         """Returns since when the next task of these lines waits that waits longest; 0: none."""
-        heads: dict[tuple[str, int], Task] = {}
+        heads: dict[tuple[str, int, int], Task] = {}
         with self._storage.lock:
             for task in self._storage.in_lines(queue, types):
-                heads.setdefault((task.spec.type, task.spec.priority), task)
+                heads.setdefault((task.spec.type, task.spec.flow, task.spec.priority), task)
             return min((max(t.created_ms, t.ready_ms) for t in heads.values()), default=0)
 
     def last_revision(self) -> int:

@@ -7,30 +7,42 @@ their own and see what was committed.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
 import apsw
 
 from pullwork_master.core.effects import (
+    FlowCount,
     Found,
-    LineCount,
     Opened,
+    Page,
     PageWanted,
+    ScheduledCount,
     SchedulePageWanted,
     Wants,
     Writes,
 )
-from pullwork_master.core.model import Queue, Task
+from pullwork_master.core.model import Task
 from pullwork_master.storage import sqlite_queries as sql
 from pullwork_master.storage.sqlite_damage import refuse_damaged_database, refuse_damaged_log
 from pullwork_master.storage.sqlite_folder import Folder
 from pullwork_master.storage.sqlite_migrations import migrate, refuse_foreign, shipped
 from pullwork_master.storage.sqlite_reader import SqliteReader
-from pullwork_master.storage.sqlite_rows import changes, id_lists, id_text, read, spec_row, task_row
+from pullwork_master.storage.sqlite_rows import (
+    Row,
+    changes,
+    id_lists,
+    id_text,
+    queue_row,
+    read,
+    read_queue,
+    spec_row,
+    task_row,
+)
 from pullwork_master.storage.sqlite_search import search
 from pullwork_master.storage.sqlite_sweep import sweep
 
@@ -97,10 +109,7 @@ class SqliteStorage:
             connection.executemany(sql.INSERT_TASK, map(task_row, new))
             connection.executemany(sql.INSERT_SPEC, map(spec_row, new))
             connection.executemany(sql.UPDATE_TASK, map(changes, writes.updated.values()))
-            connection.executemany(
-                sql.PUT_QUEUE,
-                [(queue.name, queue.created_ms, queue.paused) for queue in writes.queues.values()],
-            )
+            connection.executemany(sql.PUT_QUEUE, map(queue_row, writes.queues.values()))
             if (last_seq, last_revision) != (self._last_seq, self._last_revision):
                 connection.execute(sql.RAISE_COUNTERS, (last_seq, last_revision))
             self._swept = 0
@@ -201,20 +210,14 @@ class SqliteStorage:
     def _opened(self, connection: apsw.Connection) -> Opened:
         meta = connection.execute(sql.META).get
         term, store_id, self._last_seq, self._last_revision = meta
-        counts: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-        for place, query in enumerate((sql.COUNT_QUEUED, sql.COUNT_SCHEDULED)):
-            for queue, type_, count in connection.execute(query):
-                counts[queue, type_][place] = count
         return Opened(
             term=term,
             store_id=store_id,
             next_seq=self._last_seq + 1,
             next_revision=self._last_revision + 1,
-            queues=[
-                Queue(name, created_ms, bool(paused))
-                for name, created_ms, paused in connection.execute(sql.QUEUES)
-            ],
-            counts=[LineCount(*line, *counts[line]) for line in sorted(counts)],
+            queues=[read_queue(row) for row in connection.execute(sql.QUEUES)],
+            queued=[FlowCount(*row) for row in connection.execute(sql.COUNT_QUEUED)],
+            scheduled=[ScheduledCount(*row) for row in connection.execute(sql.COUNT_SCHEDULED)],
             running=[read(row) for row in connection.execute(sql.RUNNING)],
         )
 
@@ -230,29 +233,40 @@ class SqliteStorage:
         # Found under two names it is shown once: the core must not see two objects of one task.
         return [read(row) for row in {row[0]: row for row in rows}.values()]
 
-    def _page(self, connection: apsw.Connection, page: PageWanted) -> list[Task]:
-        line = (page.queue, page.type)
-        if page.after is None:
-            rows = connection.execute(sql.PAGE_HEAD, (*line, page.limit)).fetchall()
-        else:
-            priority, seq = -page.after[0], page.after[1]
-            rows = connection.execute(sql.PAGE_SAME, (*line, priority, seq, page.limit)).fetchall()
-            rest = page.limit - len(rows)
-            if rest > 0:
-                rows += connection.execute(sql.PAGE_LOWER, (*line, priority, rest)).fetchall()
-        return [read(row) for row in rows]
+    def _page(self, connection: apsw.Connection, page: PageWanted) -> Page:
+        flow = (page.queue, page.type, page.flow)
+        priority, seq, most = -page.after[0], page.after[1], page.limit + 1
+        # The second is not begun before the first is at its end.
+        rows = chain.from_iterable(
+            connection.execute(query, (*flow, *after, most))
+            for query, after in ((sql.PAGE_SAME, (priority, seq)), (sql.PAGE_LOWER, (priority,)))
+        )
+        return _cut(rows, page.limit, page.bytes_max)
 
     def _schedule_page(
         self, connection: apsw.Connection, page: SchedulePageWanted | None
-    ) -> list[Task] | None:
+    ) -> Page | None:
         if page is None:
             return None
-        if page.after is None:
-            rows = connection.execute(sql.SCHEDULE_HEAD, (page.limit,)).fetchall()
-        else:
-            rows = connection.execute(sql.SCHEDULE_SAME, (*page.after, page.limit)).fetchall()
-            rest = page.limit - len(rows)
-            if rest > 0:
-                later = (page.after[0], rest)
-                rows += connection.execute(sql.SCHEDULE_LATER, later).fetchall()
-        return [read(row) for row in rows]
+        ready_ms, seq = page.after
+        rows = chain.from_iterable(
+            connection.execute(query, (*after, page.limit + 1))
+            for query, after in (
+                (sql.SCHEDULE_SAME, (ready_ms, seq)),
+                (sql.SCHEDULE_LATER, (ready_ms,)),
+            )
+        )
+        return _cut(rows, page.limit, page.bytes_max)
+
+
+def _cut(rows: Iterator[Row], limit: int, bytes_max: int) -> Page:
+    """Reads rows up to both bounds, and no further than to know whether more follow."""
+    tasks: list[Task] = []
+    size = 0
+    for row in rows:
+        if len(tasks) >= limit or size >= bytes_max:
+            return Page(tasks, True)
+        task = read(row)
+        tasks.append(task)
+        size += len(task.spec.payload) + len(task.checkpoint)
+    return Page(tasks, False)

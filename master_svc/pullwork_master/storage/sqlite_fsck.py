@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import apsw
 
+from pullwork_master.core.flows import flow_of
 from pullwork_master.storage.base import StorageError
 from pullwork_master.storage.sqlite_folder import DATABASE
 from pullwork_master.storage.sqlite_migrations import refuse_foreign, shipped
@@ -82,6 +83,11 @@ LAWS: Final = (
         "a task that has not ended has none of these",
         "t.state < 4 AND (t.revision IS NOT NULL OR t.expires_ms IS NOT NULL)",
     ),
+    Law(
+        "a task waits in the flow of its owner and limit key",
+        f"SELECT {_NAME} FROM tasks t NOT INDEXED JOIN specs s ON s.seq = t.seq "
+        "WHERE t.flow <> flow_of(t.owner, s.limit_key)",
+    ),
     _task_law("a SUCCEEDED task has a result", "t.state = 4 AND t.result IS NULL"),
     _task_law("a FAILED task says why", "t.state = 5 AND t.failure IS NULL"),
     _task_law("nothing is counted without an attempt", "t.failures + t.deaths > t.attempt"),
@@ -89,6 +95,11 @@ LAWS: Final = (
         "failure and story can be read",
         "(t.failure IS NOT NULL AND NOT json_valid(t.failure)) "
         "OR (t.history IS NOT NULL AND NOT json_valid(t.history))",
+    ),
+    Law(
+        "no limit of a queue is less than none",
+        "SELECT 'queue ' || name FROM queues WHERE weight < 1 OR min(tasks_max, concurrency, rate, "
+        "burst, concurrency_per_key, rate_per_key, burst_per_key) < 0",
     ),
     Law(
         "headers can be read",
@@ -112,6 +123,10 @@ LAWS: Final = (
 )
 
 
+def _flow_of(*owner_and_key: apsw.SQLiteValue) -> int:
+    return flow_of(*map(str, owner_and_key))
+
+
 def open_snapshot(folder: Path) -> apsw.Connection:
     """Opens a folder's store for reading, at one moment of it.
 
@@ -123,6 +138,7 @@ def open_snapshot(folder: Path) -> apsw.Connection:
     try:
         connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
         refuse_foreign(connection, str(database), shipped())
+        connection.create_scalar_function("flow_of", _flow_of, 2, deterministic=True)
         connection.execute("BEGIN")
         # The snapshot is taken by the first read.
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -6,6 +6,7 @@ at the wrong moment. `CROSS JOIN` is SQLite's word for "in this order".
 
 from __future__ import annotations
 
+from pullwork_master.core.model import Limits
 from pullwork_master.storage.sqlite_rows import CHANGING, SPEC, TASK
 
 
@@ -34,9 +35,9 @@ INSERT_SPEC = f"INSERT INTO specs ({', '.join(SPEC)}) VALUES ({marks(len(SPEC))}
 # All that can change: one statement for every step of a life, since a batch may hold several
 # of them and a narrower one would leave traces of the earlier.
 UPDATE_TASK = f"UPDATE tasks SET {', '.join(f'{name} = ?' for name in CHANGING)} WHERE seq = ?"
-# A queue comes to be, or is paused or resumed.
-PUT_QUEUE = """INSERT INTO queues (name, created_ms, paused) VALUES (?, ?, ?)
-    ON CONFLICT (name) DO UPDATE SET created_ms = excluded.created_ms, paused = excluded.paused"""
+# A queue comes to be, is paused or resumed, or gets other limits.
+_QUEUE = ("name", "created_ms", "paused", *Limits._fields)
+PUT_QUEUE = f"INSERT OR REPLACE INTO queues ({', '.join(_QUEUE)}) VALUES ({marks(len(_QUEUE))})"
 # Counters only grow, also when the task that had the greatest is deleted or retried.
 RAISE_COUNTERS = "UPDATE meta SET last_seq = ?, last_revision = ?"
 
@@ -67,12 +68,13 @@ FOUND_STORE = "INSERT OR IGNORE INTO meta VALUES (1, ?, 0, 0, 0, 0, 0, 0)"
 # Before anything else happens under it.
 BUMP_TERM = "UPDATE meta SET term = term + 1"
 META = "SELECT term, store_id, last_seq, last_revision FROM meta"
-QUEUES = "SELECT name, created_ms, paused FROM queues ORDER BY name"
+QUEUES = f"SELECT {', '.join(_QUEUE)} FROM queues ORDER BY name"
 # Both counts walk over an index only.
-COUNT_QUEUED = """SELECT queue, type, count(*) FROM tasks INDEXED BY tasks_waiting
-    WHERE state = 2 GROUP BY queue, type"""
+COUNT_QUEUED = """SELECT queue, type, flow, count(*), max(priority)
+    FROM tasks INDEXED BY tasks_waiting
+    WHERE state = 2 GROUP BY queue, type, flow"""
 COUNT_SCHEDULED = """SELECT queue, type, count(*) FROM tasks INDEXED BY tasks_scheduled
-    WHERE state = 1 GROUP BY queue, type"""
+    WHERE state = 1 GROUP BY queue, type ORDER BY queue, type"""
 # Their workers may come back for them.
 RUNNING = f"""SELECT {WHOLE} FROM tasks t INDEXED BY tasks_running
     CROSS JOIN specs s ON s.seq = t.seq
@@ -92,19 +94,17 @@ BY_SEQS = f"""SELECT {WHOLE} FROM tasks t
 BY_UNIQUE_KEY = f"""SELECT {WHOLE} FROM tasks t INDEXED BY tasks_unique
     CROSS JOIN specs s ON s.seq = t.seq
     WHERE t.queue = ? AND t.unique_key = ? AND t.unique_key <> '' AND t.state < 4 ORDER BY t.seq"""
-_LINE = f"""SELECT {WHOLE} FROM tasks t INDEXED BY tasks_waiting
+_FLOW = f"""SELECT {WHOLE} FROM tasks t INDEXED BY tasks_waiting
     CROSS JOIN specs s ON s.seq = t.seq
-    WHERE t.state = 2 AND t.queue = ? AND t.type = ?"""
-# A line from its head.
-PAGE_HEAD = f"{_LINE} ORDER BY t.priority DESC, t.seq LIMIT ?"
-# The rest of a line in two steps, of which each is one seek: the same priority, then the lower.
-PAGE_SAME = f"{_LINE} AND t.priority = ? AND t.seq > ? ORDER BY t.seq LIMIT ?"
-PAGE_LOWER = f"{_LINE} AND t.priority < ? ORDER BY t.priority DESC, t.seq LIMIT ?"
-# What becomes ready next, and the rest of it, in two steps as a line's.
+    WHERE t.state = 2 AND t.queue = ? AND t.type = ? AND t.flow = ?"""
+# What follows in a flow, in two steps, of which each is one seek: the same priority, then the
+# lower.
+PAGE_SAME = f"{_FLOW} AND t.priority = ? AND t.seq > ? ORDER BY t.seq LIMIT ?"
+PAGE_LOWER = f"{_FLOW} AND t.priority < ? ORDER BY t.priority DESC, t.seq LIMIT ?"
+# What becomes ready next, in two steps as a flow's.
 _SCHEDULE = f"""SELECT {WHOLE} FROM tasks t INDEXED BY tasks_scheduled
     CROSS JOIN specs s ON s.seq = t.seq
     WHERE t.state = 1"""
-SCHEDULE_HEAD = f"{_SCHEDULE} ORDER BY t.ready_ms, t.seq LIMIT ?"
 SCHEDULE_SAME = f"{_SCHEDULE} AND t.ready_ms = ? AND t.seq > ? ORDER BY t.seq LIMIT ?"
 SCHEDULE_LATER = f"{_SCHEDULE} AND t.ready_ms > ? ORDER BY t.ready_ms, t.seq LIMIT ?"
 
@@ -137,18 +137,21 @@ WAITING_QUEUES = """WITH RECURSIVE q (name) AS (
     SELECT (SELECT min(queue) FROM tasks INDEXED BY tasks_waiting_age
         WHERE state <= 2 AND queue > q.name) FROM q WHERE q.name IS NOT NULL)
     SELECT name FROM q WHERE name IS NOT NULL"""
-# Since when the next task of each priority of a line waits, and of these the first: a few seeks
-# for each priority in use, however many tasks wait.
-WAITING_SINCE = """WITH RECURSIVE p (priority) AS (
-    SELECT max(priority) FROM tasks INDEXED BY tasks_waiting
-        WHERE state = 2 AND queue = ?1 AND type = ?2
+# Since when the next task of each flow and priority of a line waits, and of these the first: a few
+# seeks for each flow and priority in use, however many tasks wait.
+_IN_LINE = "tasks INDEXED BY tasks_waiting WHERE state = 2 AND queue = ?1 AND type = ?2"
+WAITING_SINCE = f"""WITH RECURSIVE f (flow) AS (
+    SELECT min(flow) FROM {_IN_LINE}
     UNION ALL
-    SELECT (SELECT max(priority) FROM tasks INDEXED BY tasks_waiting
-        WHERE state = 2 AND queue = ?1 AND type = ?2 AND priority < p.priority)
+    SELECT (SELECT min(flow) FROM {_IN_LINE} AND flow > f.flow) FROM f WHERE f.flow IS NOT NULL),
+    p (flow, priority) AS (
+    SELECT flow, (SELECT max(priority) FROM {_IN_LINE} AND flow = f.flow)
+        FROM f WHERE f.flow IS NOT NULL
+    UNION ALL
+    SELECT flow, (SELECT max(priority) FROM {_IN_LINE} AND flow = p.flow AND priority < p.priority)
         FROM p WHERE p.priority IS NOT NULL)
     SELECT min(max(t.created_ms, t.ready_ms)) FROM p CROSS JOIN tasks t ON t.seq = (
-        SELECT min(seq) FROM tasks INDEXED BY tasks_waiting
-        WHERE state = 2 AND queue = ?1 AND type = ?2 AND priority = p.priority)"""
+        SELECT min(seq) FROM {_IN_LINE} AND flow = p.flow AND priority = p.priority)"""
 # One part of a search, walking along one index in order of `seq`; see `sqlite_search`.
 SEARCH = """SELECT {columns} FROM tasks t {access}
     CROSS JOIN specs s ON s.seq = t.seq

@@ -11,6 +11,8 @@ from pullwork_master.core.model import (
     AttemptEnd,
     Failure,
     FailureKind,
+    Limits,
+    Queue,
     Retry,
     Spec,
     State,
@@ -47,6 +49,7 @@ TASK = (
     "id",
     "queue",
     "type",
+    "flow",
     "priority",
     "owner",
     "unique_key",
@@ -67,6 +70,7 @@ SPEC = (
     "multiplier",
     "max_worker_deaths",
     "retention_ms",
+    "limit_key",
     "digest",
     "payload",
 )
@@ -131,6 +135,7 @@ def task_row(task: Task) -> Row:
         id_blob(spec.id),
         spec.queue,
         spec.type,
+        spec.flow,
         spec.priority,
         spec.owner,
         spec.unique_key,
@@ -156,16 +161,27 @@ def spec_row(task: Task) -> Row:
         retry.multiplier,
         spec.max_worker_deaths,
         spec.retention_ms,
+        spec.limit_key,
         spec.digest,
         spec.payload,
     )
 
 
+def queue_row(queue: Queue) -> Row:
+    """Gives the row of `queues`."""
+    return (queue.name, queue.created_ms, queue.paused, *queue.limits)
+
+
+def read_queue(row: Row) -> Queue:
+    """Makes a queue of the columns of `queues`."""
+    return Queue(row[0], row[1], bool(row[2]), Limits(*row[3:]))
+
+
 def read(row: Row) -> Task:
     """Makes a task of the columns of `TASK`, then those of `SPEC` without its `seq`."""
-    seq, packed, queue, type_, priority, owner, unique_key, created_ms = row[:8]
-    state, attempt, failures, deaths, ready_ms, started_ms, ended_ms, expires_ms = row[8:16]
-    revision, session, worker, digest, failure, history = row[16:22]
+    seq, packed, queue, type_, flow, priority, owner, unique_key, created_ms = row[:9]
+    state, attempt, failures, deaths, ready_ms, started_ms, ended_ms, expires_ms = row[9:17]
+    revision, session, worker, digest, failure, history = row[17:23]
     return Task(
         seq=seq,
         spec=_spec(
@@ -173,6 +189,7 @@ def read(row: Row) -> Task:
             id=id_text(packed),
             queue=queue,
             type=type_,
+            flow=flow,
             priority=priority,
             owner=owner,
             unique_key=unique_key,
@@ -192,9 +209,9 @@ def read(row: Row) -> Task:
         digest=digest,
         failure=_failure(json.loads(failure)) if failure else None,
         history=tuple(_attempt(line) for line in json.loads(history)) if history else (),
-        result_content_type=row[22],
-        checkpoint=row[23],
-        result=row[24],
+        result_content_type=row[23],
+        checkpoint=row[24],
+        result=row[25],
     )
 
 
@@ -209,8 +226,9 @@ def _spec(row: Row, **found_by: Any) -> Spec:
         retry=Retry(*row[5:9]),
         max_worker_deaths=row[9],
         retention_ms=row[10],
-        digest=row[11],
-        payload=row[12],
+        limit_key=row[11],
+        digest=row[12],
+        payload=row[13],
         **found_by,
     )
 

@@ -10,6 +10,7 @@ from pullwork.ids import new_task_id
 from pullwork.v1 import task_pb2
 from pullwork_master.core import limits
 from pullwork_master.core.commands import NewTask, Submit
+from pullwork_master.core.flows import flow_of
 from pullwork_master.core.limits import Policy
 from pullwork_master.core.model import Retry, Spec
 from pullwork_master.core.rejections import Rejection
@@ -78,6 +79,7 @@ def new_task(spec: task_pb2.TaskSpec, policy: Policy) -> NewTask:
         ),
         unique_key=fields.text(spec.unique_key, "unique_key", limits.UNIQUE_KEY_CHARS_MAX),
         digest=_digest(spec) if chosen else b"",
+        flow=flow_of(spec.owner, ""),
     )
     delay_ms = fields.duration_ms(spec.delay, "delay") if spec.HasField("delay") else 0
     return NewTask(made, delay_ms)

@@ -1,0 +1,58 @@
+"""What a line is made of: flows, and lanes in them, which are the tasks of one limit key.
+
+A flow holds only its next tasks in memory. The one rule: every waiting task of a flow whose key is
+not after its `horizon` is in memory, every other is on disk alone. Without a horizon, all are.
+"""
+
+from __future__ import annotations
+
+from pullwork_master.core.model import Task
+from pullwork_master.core.window import Key
+
+
+class Lane:
+    """The tasks of one flow and one limit key that are in memory."""
+
+    __slots__ = ("barred", "flow", "heap", "key", "place", "tasks")
+
+    def __init__(self, flow: int, key: str) -> None:
+        self.flow = flow
+        self.key = key
+        self.tasks: dict[int, Task] = {}
+        self.heap: list[Key] = []
+        # Its entry in the line's order; None: it has none.
+        self.place: Entry | None = None
+        # Set aside, because its limit key is at a limit.
+        self.barred = False
+
+    def __lt__(self, other: object) -> bool:
+        return False  # two entries that are equal up to here: one of them is worth nothing
+
+
+class Flow:
+    """The tasks of one flow of a line, in memory and on disk alone."""
+
+    __slots__ = ("flow", "held", "horizon", "lanes", "place", "queued", "weight")
+
+    def __init__(self, flow: int) -> None:
+        self.flow = flow
+        self.lanes: dict[str, Lane] = {}
+        self.queued = 0
+        # What of it is in memory: tasks and bytes.
+        self.held = 0
+        self.weight = 0
+        self.horizon: Key | None = None
+        # The entry of its horizon in the line's order.
+        self.place: Entry | None = None
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    def keys(self) -> list[tuple[Key, Lane]]:
+        """Returns the keys of all that it holds in memory, in order."""
+        pairs = [(task.key, lane) for lane in self.lanes.values() for task in lane.tasks.values()]
+        return sorted(pairs, key=lambda pair: pair[0])
+
+
+# A place in the order of a line: priority (less goes first), turn, seq; and whose it is.
+Entry = tuple[int, int, int, Lane | Flow]
