@@ -44,7 +44,7 @@ class Pace:
         await asyncio.sleep(left_s)
         raise Rejection(
             Reason.TOO_MANY_REQUESTS,
-            f"session {session_id!r} asked for work {EMPTY_ANSWERS_MAX} times within a second while "
+            f"session {session_id!r} asked for work {EMPTY_ANSWERS_MAX} times in a second while "
             "there was none; ask with `wait`, with one call at a time",
             retry_after_ms=1_000,
             session_id=session_id,
