@@ -89,6 +89,13 @@ bench-peers: $(READY_DEV) $(PEERS)/.ready  ## Measure other systems in turn with
 	@PYTHONPATH=benchmarks $(BIN)/python -m bench.peers --venv $(PEERS) \
 	  $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
+.PHONY: bench-fleet bench-backlog
+bench-fleet: $(READY_DEV)  ## Measure a master with thousands of idle workers (QUICK=1; ARGS="--help")
+	@PYTHONPATH=benchmarks $(BIN)/python -m bench.fleet $(if $(QUICK),--quick) $(ARGS)
+
+bench-backlog: $(READY_DEV)  ## Measure a master with millions of waiting tasks (QUICK=1; ARGS="--help")
+	@PYTHONPATH=benchmarks $(BIN)/python -m bench.backlog $(if $(QUICK),--quick) $(ARGS)
+
 check: $(READY_DEV)  ## Check format, lint, types, import law, contract and stubs
 	@echo "ruff: format and lint"
 	@$(BIN)/ruff format --check --quiet . || { echo "remedy: make format"; exit 1; }

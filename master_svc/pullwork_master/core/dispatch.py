@@ -6,6 +6,8 @@ free and has not asked is told that there is work, as many as there are tasks.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from pullwork_master.core import leases
 from pullwork_master.core.book import Book
 from pullwork_master.core.effects import Available
@@ -174,9 +176,9 @@ class Dispatch:
         """Shares a line's tasks out among the parked requests, each in turn an equal part."""
         book, now_ms = self._book, self._book.now.mono_ms
         while line.parked and _ready(line, now_ms):
-            waiting = [book.sessions[each] for each in line.parked]
-            share = max(1, line.held // len(waiting))
-            for session in waiting:
+            share = max(1, line.held // len(line.parked))
+            # No more of them than there are tasks: thousands may be parked, and one task come.
+            for session in [book.sessions[each] for each in islice(line.parked, line.held)]:
                 parked = session.parked
                 assert parked is not None
                 session.parked = None
@@ -192,7 +194,7 @@ class Dispatch:
         if not (line.idle and self._hopeful(line)):
             return
         most = min(len(line.idle), line.gate.room(now_ms))
-        for session_id in list(line.idle)[: line.startable(most, now_ms)]:
+        for session_id in list(islice(line.idle, line.startable(most, now_ms))):
             session = book.sessions[session_id]
             session.hinted = True
             book.effects.news.append((session_id, Available(self.available(session))))
