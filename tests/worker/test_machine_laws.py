@@ -6,7 +6,7 @@ from machine_story import DEATH, DONE, end, enter, flowing, made, none, only, ti
 
 from pullwork_worker.machine import Blame, Failure, Kind, Released
 from pullwork_worker.machine import instructions as do
-from pullwork_worker.machine.lanes import PATIENCE_S
+from pullwork_worker.machine.lanes import GLANCE_S, PATIENCE_S
 
 
 def test_a_free_worker_parks_a_request_for_its_free_slots() -> None:
@@ -77,13 +77,59 @@ def test_tiny_work_goes_to_the_child_in_one_write() -> None:
 def test_followers_are_taken_back_when_the_head_runs_long() -> None:
     machine = made(slots=1)
     machine.report_answered(flowing(machine), tickets("slow", "b", "c"), 0)
-    assert machine.next_at() == PATIENCE_S
+    assert none(do.TakeBack, machine.tick(0.9 * PATIENCE_S))
     assert only(do.TakeBack, machine.tick(PATIENCE_S)).slot == 0
     machine.taken_back(0, ["b", "c"], PATIENCE_S)
     assert [ticket.token for ticket in machine.desk.lanes.waiting] == ["b", "c"]
-    report = only(do.Report, machine.tick(3 * PATIENCE_S))
+    report = only(do.Report, machine.tick(2 * PATIENCE_S))
     assert report.outcomes == (("b", Released()), ("c", Released()))
     assert report.tickets_max == 0, "it looks no further than its slots now"
+
+
+def test_followers_go_to_a_slot_that_is_free_when_the_head_runs_on() -> None:
+    machine = made(slots=2)
+    request = only(do.RequestWork, enter(machine))
+    machine.request_answered(request, tickets("a", "b"), 0)
+    report = only(do.Report, end(machine, "a", "b", now=0.001, run_s=0.001))
+    machine.report_answered(report, tickets("runs on", "over soon", "c"), 0.002)
+    follower = machine.desk.held["c"]
+    head = machine.desk.lanes.slots[follower.slot].lane[0].token
+    end(machine, *{"runs on", "over soon"} - {head}, now=0.003, run_s=0.001)
+    slot = only(do.TakeBack, machine.tick(0.002 + GLANCE_S)).slot
+    start = only(do.Start, machine.taken_back(slot, ["c"], 0.002 + GLANCE_S))
+    assert (start.slot, start.tickets) == (1 - slot, (follower,))
+
+
+def test_a_ticket_that_may_run_long_and_finds_no_slot_is_given_back_at_once() -> None:
+    machine = made(slots=1)
+    surprise = tickets("b", "c", type="other")
+    report = machine.report_answered(flowing(machine), [*tickets("a"), *surprise], 0)
+    assert only(do.Report, report).outcomes == (("b", Released()), ("c", Released()))
+
+
+def test_the_look_ahead_is_for_each_slot_that_flows() -> None:
+    machine = made(slots=3, look_ahead_max=1000)
+    request = only(do.RequestWork, enter(machine))
+    machine.request_answered(request, tickets("a", "b", "c"), 0)
+    report = only(do.Report, end(machine, "a", now=0.001, run_s=0.002))
+    assert report.tickets_max == 1 + 3 * 10
+    assert machine.desk.credit(PATIENCE_S) == 1 + 10, "two of them run longer than was thought"
+
+
+def test_the_loop_is_one_slot_whatever_waits_in_it() -> None:
+    machine = made(slots=3, look_ahead_max=1000, kind=Kind.LOOP)
+    request = only(do.RequestWork, enter(machine))
+    machine.request_answered(request, tickets("a", "b", "c"), 0)
+    report = only(do.Report, end(machine, "a", now=0.001, run_s=0.002))
+    assert report.tickets_max == 1 + 10
+
+
+def test_no_look_ahead_while_long_work_is_among_what_comes() -> None:
+    machine = made(slots=2)
+    request = only(do.RequestWork, enter(machine))
+    machine.request_answered(request, [*tickets("a"), *tickets("b", type="other")], 0)
+    assert only(do.Report, end(machine, "a", now=0.001, run_s=0.001)).tickets_max == 1
+    assert machine.desk.credit(1.0) == 1
 
 
 def test_a_death_is_blamed_on_the_head_alone() -> None:

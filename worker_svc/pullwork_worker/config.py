@@ -68,7 +68,7 @@ class WorkerSettings(Section):
         ge=0,
         le=10_000,
         description="How many tickets it may hold beyond its slots; in any case no more than "
-        "20 ms of work, as measured, so none for long tasks.",
+        "20 ms of work for each slot, as measured, so none for long tasks.",
     )
     memory_limit: Size | None = Field(
         default=None,

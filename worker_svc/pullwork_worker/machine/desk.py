@@ -39,7 +39,6 @@ class Desk:
         self.ended: deque[Ticket] = deque()
         self.lanes = Lanes(kinds, slots, stop_grace_s, self._end)
         self._outcomes_max = OUTCOMES_MAX
-        self._recent: frozenset[str] = frozenset()
 
     def free_credit(self) -> int:
         """Returns how many more tickets could start at once."""
@@ -51,9 +50,7 @@ class Desk:
         lanes = self.lanes
         if lanes.closed:
             return 0
-        ahead = 0
-        if now >= lanes.sober_until:
-            ahead = min(lanes.pace.look_ahead(self._recent), self.look_ahead_max)
+        ahead = lanes.look_ahead(now, self.look_ahead_max)
         return max(0, len(lanes.free) + ahead - len(lanes.waiting) - lanes.followers)
 
     def inventory(self, note_bytes_max: int = 0) -> tuple[HeldLine, ...]:
@@ -94,23 +91,28 @@ class Desk:
         return any(not ticket.reportable and ticket.sending is None for ticket in self.ended)
 
     def arrive(self, tickets: Iterable[Ticket], now: float) -> None:
-        """Takes tickets in; what is held already (an answer told twice) is passed over."""
-        types = set()
+        """Takes tickets in; what is held already (an answer told twice) is passed over.
+
+        What finds no free slot and may run long is given back: to wait here, while a slot may be
+        free elsewhere, is for tiny work only.
+        """
+        lanes, types = self.lanes, set()
+        room = len(lanes.free) - len(lanes.waiting)
         for ticket in tickets:
             if ticket.token in self.held:
                 continue
             self.held[ticket.token] = ticket
             ticket.arrived_at = now
             types.add(ticket.type)
-            if self.lanes.closed:
-                self.lanes.release(ticket)
-            elif ticket.type not in self.lanes.kinds:
+            if lanes.closed or (room <= 0 and not lanes.pace.may_wait(ticket.type)):
+                lanes.release(ticket)
+            elif ticket.type not in lanes.kinds:
                 message = f"this worker has no function for the type {ticket.type!r}"
                 self._end(ticket, Failure(Blame.APPLICATION, "pullwork.UnknownType", message))
             else:
-                self.lanes.waiting.append(ticket)
-        if types:
-            self._recent = frozenset(types)
+                lanes.waiting.append(ticket)
+                room -= 1
+        lanes.pace.seen(types, now)
 
     def drop(self, token: str, now: float, reason: str) -> bool:
         """Forgets a ticket that is worth nothing any more, and ends its attempt."""

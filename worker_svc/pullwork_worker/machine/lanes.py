@@ -32,10 +32,11 @@ from pullwork_worker.machine.ticket import (
 )
 
 # A ticket that found no slot for this long goes back to the master, a follower whose head
-# runs this long is taken back: five times the look-ahead, so never in normal flow.
-PATIENCE_S: Final = 0.100
-# After it had to give tickets back, a worker looks no further than its slots for a while.
-SOBER_S: Final = 1.0
+# runs this long is taken back: longer than the look-ahead, so that it is rare in normal flow.
+PATIENCE_S: Final = 0.025
+# Lanes with followers are looked at this often: while another slot is free, a head that has
+# run so long already loses its followers to it.
+GLANCE_S: Final = 0.005
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +72,6 @@ class Lanes:
         self.alarms = Alarms()
         self.out: list[Instruction] = []
         self.closed = False
-        self.sober_until = float("-inf")
         self.pace = Pace()
         ready = Kind.CHILD not in self.kinds.values()
         self.slots = [Slot(index, ready) for index in range(slots)]
@@ -185,8 +185,32 @@ class Lanes:
             self._waiting_watched = True
             self.alarms.set(self.waiting[0].arrived_at + PATIENCE_S, self._waited_long, None)
 
+    def look_ahead(self, now: float, most: int) -> int:
+        """Returns how many tickets beyond the free slots are 20 ms of work, `most` at most.
+
+        Counted are slots that are free or run tiny work; the loop is one slot in this, however
+        many attempts wait in it.
+        """
+        likely = self.pace.likely(now)
+        depth = min(map(self.pace.depth, likely), default=0)
+        if not depth:
+            return 0
+        slots_wanted = -(-most // depth)
+        if any(self.kinds.get(type) is Kind.LOOP for type in likely):
+            slots_wanted = 1
+        width = len(self.free)
+        for slot in self.slots:
+            if width >= slots_wanted:
+                break
+            width += self._flows(slot, now)
+        return min(most, depth * min(width, slots_wanted))
+
     def _deepen(self, starts: dict[int, list[Ticket]], now: float) -> None:
-        lanes = [slot for slot in self.slots if self._may_follow(slot, now)]
+        lanes = [
+            slot
+            for slot in self.slots
+            if self._flows(slot, now) and self.kinds[slot.lane[0].type] in LINED_UP
+        ]
         while self.waiting and lanes:
             share = -(-len(self.waiting) // len(lanes))
             slot = lanes.pop()
@@ -198,15 +222,15 @@ class Lanes:
                     break
                 self._put(slot, self.waiting.popleft(), starts, now)
 
-    def _may_follow(self, slot: Slot, now: float) -> bool:
+    def _flows(self, slot: Slot, now: float) -> bool:
+        """Returns whether a slot runs something that will be over in a moment."""
         if not slot.lane or not slot.ready or slot.stuck is not None:
             return False
         head = slot.lane[0]
         return (
             head.state is State.RUNNING
-            and self.kinds[head.type] in LINED_UP
-            and self.pace.depth(head.type) > 1
             and now - head.started_at < PATIENCE_S
+            and self.pace.depth(head.type) > 0
         )
 
     def _put(self, slot: Slot, ticket: Ticket, starts: dict[int, list[Ticket]], now: float) -> None:
@@ -220,7 +244,7 @@ class Lanes:
         self.followers += 1
         if not slot.watched:
             slot.watched = True
-            self.alarms.set(slot.lane[0].started_at + PATIENCE_S, self._head_runs_long, slot)
+            self.alarms.set(now + GLANCE_S, self._look_at_lane, slot)
 
     def _begin(self, slot: Slot, now: float) -> None:
         head = slot.lane[0]
@@ -261,21 +285,24 @@ class Lanes:
         self.out.append(Stuck(slot.index, ticket))
         self._end_head(ticket, Released())  # replaced, if it is still wanted: its time was over
 
-    def _head_runs_long(self, slot: Slot, now: float) -> None:
+    def _look_at_lane(self, slot: Slot, now: float) -> None:
         slot.watched = len(slot.lane) > 1
         if not slot.watched:
             return
-        due_at = slot.lane[0].started_at + PATIENCE_S
-        if due_at <= now:
+        head = slot.lane[0]
+        long_at = head.started_at + PATIENCE_S
+        if now >= long_at:
+            self.pace.observe(head.type, now - head.started_at)
             self.take_back(slot)
-            due_at = now + PATIENCE_S
-        self.alarms.set(due_at, self._head_runs_long, slot)
+        elif now >= head.started_at + GLANCE_S and self.free:
+            self.take_back(slot)
+        due_at = now + GLANCE_S
+        self.alarms.set(min(due_at, long_at) if now < long_at else due_at, self._look_at_lane, slot)
 
     def _waited_long(self, _: None, now: float) -> None:
         self._waiting_watched = False
         while self.waiting and self.waiting[0].arrived_at + PATIENCE_S <= now:
             self.release(self.waiting.popleft())
-            self.sober_until = now + SOBER_S
         if self.waiting:
             self._waiting_watched = True
             self.alarms.set(self.waiting[0].arrived_at + PATIENCE_S, self._waited_long, None)
