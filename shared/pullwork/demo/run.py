@@ -7,6 +7,7 @@ import contextlib
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -47,17 +48,20 @@ def run_demo(folder: Path | None, *, kill_master: bool) -> bool:
         asyncio.run(_run(board, console, files, kill_master))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
-    return _verdict(board, console, files)
+    console.print("\nCounting the same files plainly, in one process without Pullwork ...")
+    began = time.monotonic()
+    plain = count_plainly(track(files, "plain count", console=console, transient=True))
+    return tell_verdict(board, console, plain, time.monotonic() - began)
 
 
 async def _run(board: Board, console: Console, files: list[Path], kill_master: bool) -> None:
-    with tempfile.TemporaryDirectory(prefix="pullwork-demo-") as folder, _stopped_by_signals():
+    with tempfile.TemporaryDirectory(prefix="pullwork-demo-") as folder, stopped_by_signals():
         async with shown(board, console), Cluster(Path(folder), SLOTS) as cluster:
             await Job(cluster, board, files).run(kill_master=kill_master)
 
 
 @contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[None]:
+def stopped_by_signals() -> Iterator[None]:
     """Makes SIGTERM, and SIGHUP of a terminal that closes, end the demo as Ctrl-C does: nothing
     that it started is left behind."""
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
@@ -71,11 +75,8 @@ def _stopped_by_signals() -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _verdict(board: Board, console: Console, files: list[Path]) -> bool:
-    console.print("\nCounting the same files plainly, in one process without Pullwork ...")
-    began = time.monotonic()
-    plain = count_plainly(track(files, "plain count", console=console, transient=True))
-    plain_s = time.monotonic() - began
+def tell_verdict(board: Board, console: Console, plain: Counter[str], plain_s: float) -> bool:
+    """Compares the totals with a plain count, and tells and returns whether they are right."""
     _print_shares(board, console)
     _print_top(board, console)
     wrong = differences(board.words, plain)
