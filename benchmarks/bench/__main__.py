@@ -16,7 +16,7 @@ from bench.chart import panels, picture
 from bench.floors import FLOORS
 from bench.growth import GROWTH
 from bench.latency import LATENCY
-from bench.process import BenchError
+from bench.process import BenchError, end_politely
 from bench.report import Results, page, show
 from bench.section import Lab, Section, Sizes
 from bench.storage import STORAGE
@@ -98,6 +98,7 @@ def write(results: Results, folder: Path, out: Path) -> None:
 def main() -> None:
     """Measures what was asked for; exit code 1 if a process broke or a result was wrong."""
     options = arguments()
+    end_politely()
     if options.list:
         for section in SECTIONS:
             print(f"{section.name:12} {section.title}")

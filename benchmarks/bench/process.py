@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -129,6 +130,11 @@ class Process:
         """Sends a command and waits for its answer."""
         self.tell(**command)
         return self.answer()
+
+
+def end_politely() -> None:
+    """Has SIGTERM end this program as an error would, so that all that it started ends too."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def wait_until(true: Callable[[], object], what: str, *processes: Process) -> None:

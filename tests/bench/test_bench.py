@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 from bench.chart import panels, picture
 from bench.figure import Figure, Rounds, share
 from bench.peers import gearman_wire
 from bench.peers.bars import BARS, ratio, rows
 from bench.peers.contest import OURS
-from bench.process import BenchError, Process
+from bench.process import BenchError, Process, wait_until
 from bench.report import markdown
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +56,24 @@ def test_a_peer_that_is_absent_is_passed_over_with_a_remedy(tmp_path: Path) -> N
     assert "Celery, Redis is passed over" in said
     assert "remedy: make bench-peers" in said
     assert "not measured" in (out / "peers.md").read_text()
+
+
+def test_a_terminated_benchmark_leaves_nothing_behind(tmp_path: Path) -> None:
+    running = Process(
+        "bench",
+        [sys.executable, "-m", "bench", "--only", "latency", "--folder", str(tmp_path)],
+        tmp_path,
+        {"PYTHONPATH": str(ROOT / "benchmarks")},
+    )
+    try:
+        top = psutil.Process(running.pid)
+        wait_until(lambda: len(top.children()) >= 4, "master, workers and client run", running)
+        started = top.children(recursive=True)
+        top.terminate()
+        assert running.wait() == 128 + signal.SIGTERM
+        assert not [it for it in started if it.is_running() and it.status() != "zombie"]
+    finally:
+        running.stop()
 
 
 def test_no_section_is_chosen_by_a_wrong_name() -> None:

@@ -8,7 +8,7 @@ from planting import Garden
 
 from pullwork_master.core import pacing
 from pullwork_master.core.limits import Policy
-from pullwork_master.core.model import Session
+from pullwork_master.core.model import Session, Task
 from pullwork_master.core.sessions import Sessions
 
 GARDEN = Garden()
@@ -59,6 +59,17 @@ def nobody_looks_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sessions, "pace", wrong)
 
 
+@caught_by(pacing_laws.test_what_was_told_stands_for_an_interval_however_often_the_worker_beats)
+def each_beat_changes_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Sessions.pace
+
+    def wrong(self: Sessions, session: Session) -> int:
+        session.paced_ms = -session.beat_within_ms
+        return real(self, session)
+
+    monkeypatch.setattr(Sessions, "pace", wrong)
+
+
 @caught_by(pacing_laws.test_those_who_come_at_once_do_not_beat_at_once)
 def all_beat_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
@@ -69,3 +80,15 @@ def all_beat_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @caught_by(pacing_laws.test_a_start_waits_longer_for_more_workers)
 def a_start_knows_no_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Policy, "reconcile_ms", lambda self, workers: 2 * self.heartbeat_ms)
+
+
+@caught_by(pacing_laws.test_a_session_that_only_the_disk_knows_is_ticked_as_in_a_small_fleet)
+def ghosts_have_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Sessions._ghost
+
+    def wrong(self: Sessions, task: Task, reconcile_ms: int) -> Session:
+        ghost = real(self, task, reconcile_ms)
+        ghost.interval_ms = ghost.former_interval_ms = 0
+        return ghost
+
+    monkeypatch.setattr(Sessions, "_ghost", wrong)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from bench import RecordingSink, ticket
+from recording import RecordingSink, ticket
 
 from pullwork_worker.executors.command import Command, CommandExecutor
 from pullwork_worker.machine import Blame, Success

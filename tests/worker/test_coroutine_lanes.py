@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextvars import ContextVar
 
 import pytest
-from bench import RecordingSink, ticket
+from recording import RecordingSink, ticket
 
 from pullwork import context, task
 from pullwork.tasks import collect

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import worker_tasks
-from bench import RecordingSink, ticket
+from recording import RecordingSink, ticket
 
 from pullwork.tasks import collect
 from pullwork_worker.executors.coroutine import CoroutineExecutor

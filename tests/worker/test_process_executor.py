@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from bench import RecordingSink, ticket
+from recording import RecordingSink, ticket
 
 from pullwork_worker.executors.child_link import ChildSetup
 from pullwork_worker.executors.process import ProcessExecutor

@@ -23,7 +23,7 @@ from bench.figure import Figure, Rounds
 from bench.peers.bars import ranking, rows
 from bench.peers.catalogue import PEERS, Peer
 from bench.peers.contest import OURS, Contest
-from bench.process import BenchError
+from bench.process import BenchError, end_politely
 from bench.report import columns, machine
 from bench.section import Sizes, alternated
 from bench.system import BENCHMARKS
@@ -143,6 +143,7 @@ def page(figures: list[Figure], peers: list[Peer], contest: Contest) -> str:
 def main() -> None:
     """Measures and prints; exit code 1 if our own system broke or nobody could be measured."""
     options = arguments()
+    end_politely()
     console = Console()
     usual = Sizes.quick() if options.quick else replace(Sizes.full(), single=SINGLE)
     sizes = replace(usual, **{it: to for it in ("rounds", "tasks") if (to := vars(options)[it])})

@@ -255,6 +255,8 @@ class Session:
     # not have heard.
     interval_ms: int = 0
     former_interval_ms: int = 0
+    # Since when that is so.
+    paced_ms: int = 0
     # The next moment at which it is looked at; 0: none is asked for.
     look_ms: int = 0
     # The number of its open stream; 0: none is open.

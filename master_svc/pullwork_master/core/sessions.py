@@ -93,6 +93,7 @@ class Sessions:
         book.sessions[session.id] = session
         interval_ms = pacing.first_ms(book.policy, len(book.sessions), book.next_session)
         session.interval_ms = session.former_interval_ms = interval_ms
+        session.paced_ms = book.now.mono_ms
         book.next_session += 1
         kept = tuple(self._take_over(session, item) for item in command.held)
         session.draining = any(old.draining for old in former)
@@ -132,8 +133,15 @@ class Sessions:
         return True
 
     def pace(self, session: Session) -> int:
-        """Returns how far apart a session's heartbeats are to be from now on, as it is told now."""
+        """Returns how far apart a session's heartbeats are to be from now on, as it is told now.
+
+        What it was told last stands for an interval at least, though it may beat more often: a
+        tick that was put off by the longer interval must come before it is missed by a shorter.
+        """
         book, within_ms = self._book, session.beat_within_ms
+        if book.now.mono_ms < session.paced_ms + within_ms:
+            return session.interval_ms
+        session.paced_ms = book.now.mono_ms
         session.former_interval_ms = session.interval_ms
         session.interval_ms = pacing.next_ms(book.policy, len(book.sessions), session.interval_ms)
         if session.beat_within_ms < within_ms:
@@ -181,6 +189,9 @@ class Sessions:
             contact=Contact.SUSPECT,
             suspect_why="it did not come back after the master's restart",
             suspect_until_ms=book.now.mono_ms + reconcile_ms,
+            # A disk that was full costs the sessions, not the streams: they go on with their ticks.
+            interval_ms=book.policy.heartbeat_ms,
+            former_interval_ms=book.policy.heartbeat_ms,
             ghost=True,
         )
         book.sessions[ghost.id] = ghost

@@ -10,8 +10,12 @@ import heapq
 from collections.abc import Callable
 from typing import Any, Final
 
+from simulator.story import require
+
 MS: Final = 1_000
 SECOND: Final = 1_000_000
+# Who does more than this in one moment goes round in a circle.
+AT_ONCE_MAX: Final = 10_000
 
 
 class Node:
@@ -75,10 +79,13 @@ class Events:
 
     def run(self, until: int) -> None:
         """Lets everything happen up to a moment."""
-        heap = self._heap
+        heap, moment, before = self._heap, self.now, self.happened
         while heap and heap[0][0] <= until:
             item = heapq.heappop(heap)
             self.now, _, node, life, call, args = item
+            if self.now > moment:
+                moment, before = self.now, self.happened
+            require(self.happened - before < AT_ONCE_MAX, "time goes on", call.__qualname__)
             if node is not None:
                 if node.frozen:
                     node.door.append(item)

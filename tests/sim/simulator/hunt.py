@@ -8,6 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,15 +41,16 @@ def try_seeds(seeds: Sequence[int]) -> list[Found]:
 
 
 def hunt(seeds: Sequence[int], processes: int | None = None) -> Iterator[Found]:
-    """Runs seeds on all processors; yields what broke, in any order."""
+    """Runs seeds on all processors; yields what broke."""
     pieces = [seeds[at : at + SEEDS_A_PIECE] for at in range(0, len(seeds), SEEDS_A_PIECE)]
     count = min(processes or os.cpu_count() or 1, len(pieces))
     if count <= 1:
         yield from (found for piece in pieces for found in try_seeds(piece))
         return
     context = multiprocessing.get_context("forkserver")
-    with context.Pool(count) as pool:
-        for founds in pool.imap_unordered(try_seeds, pieces):
+    # Unlike `multiprocessing.Pool` it raises when one of its processes dies.
+    with ProcessPoolExecutor(count, mp_context=context) as pool:
+        for founds in pool.map(try_seeds, pieces):
             yield from founds
 
 
