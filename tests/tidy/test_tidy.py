@@ -37,6 +37,10 @@ PLANTED: list[tuple[Rule, dict[str, str]]] = [
         rules.no_machine_is_named,
         {"Makefile": "x:\n\tcurl https:" + "//registry.example.org/simple"},
     ),
+    (
+        rules.no_machine_is_named,
+        {"examples/package-lock.json": '  "resolved": "https:' + '//registry.example.org/x.tgz"'},
+    ),
     (rules.every_link_resolves, {"docs/a.md": "[b](b.md)"}),
     (rules.every_link_resolves, {"docs/a.md": "[b](../x/b.md)", "docs/b.md": ""}),
     (rules.every_link_resolves, {"docs/a.md": "[b](b.md#two)", "docs/b.md": "# One\n"}),
@@ -70,6 +74,10 @@ ALLOWED: list[tuple[Rule, dict[str, str]]] = [
     (rules.no_test_sleeps, {"tests/a.py": "def until(true):\n    time.sleep(0.01)"}),
     (rules.no_test_sleeps, {"shared/pullwork/a.py": "def f():\n    time.sleep(1)"}),
     (rules.no_machine_is_named, {"docs/a.md": "${HOME}/work/x and http://127.0.0.1:8080/home"}),
+    (
+        rules.no_machine_is_named,
+        {"examples/package-lock.json": '        "url": "https:' + '//sponsors.example.org/x"'},
+    ),
     (rules.every_link_resolves, {"docs/a.md": "[b](b.md#a-b)", "docs/b.md": "## A b!\n"}),
     (rules.every_link_resolves, {"docs/a.md": "[b](adr)", "docs/adr/README.md": ""}),
     (rules.every_link_resolves, {"docs/a.md": "```\n[b](nowhere.md)\n```\n"}),

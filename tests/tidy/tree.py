@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 # Remade by tools, kept by tools, or not ours.
-SKIPPED = {"__pycache__", "dist", "build", "pullwork-data", "node_modules"}
+SKIPPED = {"__pycache__", "dist", "build", "pullwork-data", "node_modules", "stubs"}
 HIDDEN_BUT_OURS = {".ci", ".github", ".pre-commit-config.yaml", ".gitignore"}
 GENERATED = ("shared/pullwork/v1/", "master_svc/pullwork_master/keda/", "proto/third_party/")
 PACKAGES = ("shared/pullwork/", "master_svc/pullwork_master/", "worker_svc/pullwork_worker/")

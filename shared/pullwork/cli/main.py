@@ -9,6 +9,7 @@ import typer
 from pullwork.cli.commands import (
     change,
     config,
+    conformance,
     demo,
     follow,
     health,
@@ -63,6 +64,7 @@ def make_app() -> typer.Typer:
     for name, function in cluster.items():
         app.command(name, rich_help_panel="The cluster")(function)
     app.command("demo", rich_help_panel="This program")(demo.demo)
+    app.command("conformance", rich_help_panel="This program")(conformance.conformance)
     app.command("config", rich_help_panel="This program")(config.config)
     app.command("version", rich_help_panel="This program")(version.version)
     return app
