@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from posixpath import dirname, join, normpath
 
-from tree import Tree
+from tree import VENDORED, Tree
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
@@ -102,7 +102,9 @@ def no_machine_is_named(tree: Tree) -> Iterator[str]:
         for number, line in enumerate(text.splitlines(), 1):
             if MACHINE_PATH.search(line):
                 yield f"{path}:{number}: a path of one machine: {line.strip()}"
-            if path.endswith("package-lock.json") and FUNDING.match(line):
+            if path.startswith(VENDORED) or (
+                path.endswith("package-lock.json") and FUNDING.match(line)
+            ):
                 continue
             for host in URL.findall(line):
                 if host.rstrip(".") not in HOSTS:

@@ -85,6 +85,10 @@ ALLOWED: list[tuple[Rule, dict[str, str]]] = [
         rules.everything_public_says_what_it_is,
         {"shared/pullwork/a.py": '"""A."""\ndef _f(): ...\nclass S:\n "S"\n def Get(self): ...'},
     ),
+    (
+        rules.no_machine_is_named,
+        {"proto/google/api/http.proto": "// https:" + "//elsewhere.example.org/"},
+    ),
 ]
 
 

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 # Remade by tools, kept by tools, or not ours.
 SKIPPED = {"__pycache__", "dist", "build", "pullwork-data", "node_modules", "stubs"}
 HIDDEN_BUT_OURS = {".ci", ".github", ".pre-commit-config.yaml", ".gitignore"}
-GENERATED = ("shared/pullwork/v1/", "master_svc/pullwork_master/keda/", "proto/third_party/")
+VENDORED = ("proto/third_party/", "proto/google/")
+GENERATED = ("shared/pullwork/v1/", "master_svc/pullwork_master/keda/", *VENDORED)
 PACKAGES = ("shared/pullwork/", "master_svc/pullwork_master/", "worker_svc/pullwork_worker/")
 
 

@@ -22,38 +22,49 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from pullwork.v1 import worker_pb2 as pullwork_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"pullwork/v1/registry_service.proto\x12\x0bpullwork.v1\x1a\x18pullwork/v1/worker.proto\";\n\x12ListMembersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListMembersResponse\x12$\n\x07members\x18\x01 \x03(\x0b\x32\x13.pullwork.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x86\x01\n\x12ListWorkersRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.pullwork.v1.WorkerState\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"T\n\x13ListWorkersResponse\x12$\n\x07workers\x18\x01 \x03(\x0b\x32\x13.pullwork.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x16\n\x14WatchRegistryRequest\"\xed\x01\n\x15WatchRegistryResponse\x12?\n\x08snapshot\x18\x01 \x01(\x0b\x32+.pullwork.v1.WatchRegistryResponse.SnapshotH\x00\x12%\n\x06joined\x18\x02 \x01(\x0b\x32\x13.pullwork.v1.MemberH\x00\x12#\n\x04left\x18\x03 \x01(\x0b\x32\x13.pullwork.v1.MemberH\x00\x1a>\n\x08Snapshot\x12$\n\x07members\x18\x01 \x03(\x0b\x32\x13.pullwork.v1.Member\x12\x0c\n\x04more\x18\x02 \x01(\x08\x42\x07\n\x05\x65vent\"$\n\x12\x44rainWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\":\n\x13\x44rainWorkerResponse\x12#\n\x06worker\x18\x01 \x01(\x0b\x32\x13.pullwork.v1.Worker\"$\n\x12\x45victWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\"\'\n\x13\x45victWorkerResponse\x12\x10\n\x08requeued\x18\x01 \x01(\x05\x32\xb3\x03\n\x0fRegistryService\x12P\n\x0bListMembers\x12\x1f.pullwork.v1.ListMembersRequest\x1a .pullwork.v1.ListMembersResponse\x12P\n\x0bListWorkers\x12\x1f.pullwork.v1.ListWorkersRequest\x1a .pullwork.v1.ListWorkersResponse\x12X\n\rWatchRegistry\x12!.pullwork.v1.WatchRegistryRequest\x1a\".pullwork.v1.WatchRegistryResponse0\x01\x12P\n\x0b\x44rainWorker\x12\x1f.pullwork.v1.DrainWorkerRequest\x1a .pullwork.v1.DrainWorkerResponse\x12P\n\x0b\x45victWorker\x12\x1f.pullwork.v1.EvictWorkerRequest\x1a .pullwork.v1.EvictWorkerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"pullwork/v1/registry_service.proto\x12\x0bpullwork.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18pullwork/v1/worker.proto\";\n\x12ListMembersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListMembersResponse\x12$\n\x07members\x18\x01 \x03(\x0b\x32\x13.pullwork.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x86\x01\n\x12ListWorkersRequest\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.pullwork.v1.WorkerState\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"T\n\x13ListWorkersResponse\x12$\n\x07workers\x18\x01 \x03(\x0b\x32\x13.pullwork.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x16\n\x14WatchRegistryRequest\"\xed\x01\n\x15WatchRegistryResponse\x12?\n\x08snapshot\x18\x01 \x01(\x0b\x32+.pullwork.v1.WatchRegistryResponse.SnapshotH\x00\x12%\n\x06joined\x18\x02 \x01(\x0b\x32\x13.pullwork.v1.MemberH\x00\x12#\n\x04left\x18\x03 \x01(\x0b\x32\x13.pullwork.v1.MemberH\x00\x1a>\n\x08Snapshot\x12$\n\x07members\x18\x01 \x03(\x0b\x32\x13.pullwork.v1.Member\x12\x0c\n\x04more\x18\x02 \x01(\x08\x42\x07\n\x05\x65vent\"$\n\x12\x44rainWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\":\n\x13\x44rainWorkerResponse\x12#\n\x06worker\x18\x01 \x01(\x0b\x32\x13.pullwork.v1.Worker\"$\n\x12\x45victWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\"\'\n\x13\x45victWorkerResponse\x12\x10\n\x08requeued\x18\x01 \x01(\x05\x32\xb7\x04\n\x0fRegistryService\x12\x62\n\x0bListMembers\x12\x1f.pullwork.v1.ListMembersRequest\x1a .pullwork.v1.ListMembersResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/members\x12\x62\n\x0bListWorkers\x12\x1f.pullwork.v1.ListWorkersRequest\x1a .pullwork.v1.ListWorkersResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/workers\x12p\n\rWatchRegistry\x12!.pullwork.v1.WatchRegistryRequest\x1a\".pullwork.v1.WatchRegistryResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/members/watch0\x01\x12t\n\x0b\x44rainWorker\x12\x1f.pullwork.v1.DrainWorkerRequest\x1a .pullwork.v1.DrainWorkerResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/workers/{worker}/drain:\x01*\x12t\n\x0b\x45victWorker\x12\x1f.pullwork.v1.EvictWorkerRequest\x1a .pullwork.v1.EvictWorkerResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/workers/{worker}/evict:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pullwork.v1.registry_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTMEMBERSREQUEST']._serialized_start=77
-  _globals['_LISTMEMBERSREQUEST']._serialized_end=136
-  _globals['_LISTMEMBERSRESPONSE']._serialized_start=138
-  _globals['_LISTMEMBERSRESPONSE']._serialized_end=222
-  _globals['_LISTWORKERSREQUEST']._serialized_start=225
-  _globals['_LISTWORKERSREQUEST']._serialized_end=359
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=361
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=445
-  _globals['_WATCHREGISTRYREQUEST']._serialized_start=447
-  _globals['_WATCHREGISTRYREQUEST']._serialized_end=469
-  _globals['_WATCHREGISTRYRESPONSE']._serialized_start=472
-  _globals['_WATCHREGISTRYRESPONSE']._serialized_end=709
-  _globals['_WATCHREGISTRYRESPONSE_SNAPSHOT']._serialized_start=638
-  _globals['_WATCHREGISTRYRESPONSE_SNAPSHOT']._serialized_end=700
-  _globals['_DRAINWORKERREQUEST']._serialized_start=711
-  _globals['_DRAINWORKERREQUEST']._serialized_end=747
-  _globals['_DRAINWORKERRESPONSE']._serialized_start=749
-  _globals['_DRAINWORKERRESPONSE']._serialized_end=807
-  _globals['_EVICTWORKERREQUEST']._serialized_start=809
-  _globals['_EVICTWORKERREQUEST']._serialized_end=845
-  _globals['_EVICTWORKERRESPONSE']._serialized_start=847
-  _globals['_EVICTWORKERRESPONSE']._serialized_end=886
-  _globals['_REGISTRYSERVICE']._serialized_start=889
-  _globals['_REGISTRYSERVICE']._serialized_end=1324
+  _globals['_REGISTRYSERVICE'].methods_by_name['ListMembers']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['ListMembers']._serialized_options = b'\202\323\344\223\002\n\022\010/members'
+  _globals['_REGISTRYSERVICE'].methods_by_name['ListWorkers']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['ListWorkers']._serialized_options = b'\202\323\344\223\002\n\022\010/workers'
+  _globals['_REGISTRYSERVICE'].methods_by_name['WatchRegistry']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['WatchRegistry']._serialized_options = b'\202\323\344\223\002\020\022\016/members/watch'
+  _globals['_REGISTRYSERVICE'].methods_by_name['DrainWorker']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['DrainWorker']._serialized_options = b'\202\323\344\223\002\034\"\027/workers/{worker}/drain:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['EvictWorker']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['EvictWorker']._serialized_options = b'\202\323\344\223\002\034\"\027/workers/{worker}/evict:\001*'
+  _globals['_LISTMEMBERSREQUEST']._serialized_start=107
+  _globals['_LISTMEMBERSREQUEST']._serialized_end=166
+  _globals['_LISTMEMBERSRESPONSE']._serialized_start=168
+  _globals['_LISTMEMBERSRESPONSE']._serialized_end=252
+  _globals['_LISTWORKERSREQUEST']._serialized_start=255
+  _globals['_LISTWORKERSREQUEST']._serialized_end=389
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=391
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=475
+  _globals['_WATCHREGISTRYREQUEST']._serialized_start=477
+  _globals['_WATCHREGISTRYREQUEST']._serialized_end=499
+  _globals['_WATCHREGISTRYRESPONSE']._serialized_start=502
+  _globals['_WATCHREGISTRYRESPONSE']._serialized_end=739
+  _globals['_WATCHREGISTRYRESPONSE_SNAPSHOT']._serialized_start=668
+  _globals['_WATCHREGISTRYRESPONSE_SNAPSHOT']._serialized_end=730
+  _globals['_DRAINWORKERREQUEST']._serialized_start=741
+  _globals['_DRAINWORKERREQUEST']._serialized_end=777
+  _globals['_DRAINWORKERRESPONSE']._serialized_start=779
+  _globals['_DRAINWORKERRESPONSE']._serialized_end=837
+  _globals['_EVICTWORKERREQUEST']._serialized_start=839
+  _globals['_EVICTWORKERREQUEST']._serialized_end=875
+  _globals['_EVICTWORKERRESPONSE']._serialized_start=877
+  _globals['_EVICTWORKERRESPONSE']._serialized_end=916
+  _globals['_REGISTRYSERVICE']._serialized_start=919
+  _globals['_REGISTRYSERVICE']._serialized_end=1486
 # @@protoc_insertion_point(module_scope)

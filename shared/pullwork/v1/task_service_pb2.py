@@ -22,52 +22,69 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from pullwork.v1 import task_pb2 as pullwork_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epullwork/v1/task_service.proto\x12\x0bpullwork.v1\x1a\x16pullwork/v1/task.proto\":\n\x12SubmitTasksRequest\x12$\n\x05tasks\x18\x01 \x03(\x0b\x32\x15.pullwork.v1.TaskSpec\"=\n\x13SubmitTasksResponse\x12&\n\x08receipts\x18\x01 \x03(\x0b\x32\x14.pullwork.v1.Receipt\"-\n\x07Receipt\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\tduplicate\x18\x02 \x01(\x08\"5\n\x0eRunTaskRequest\x12#\n\x04task\x18\x01 \x01(\x0b\x32\x15.pullwork.v1.TaskSpec\"2\n\x0fRunTaskResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.pullwork.v1.Task\"!\n\x0eGetTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"2\n\x0fGetTaskResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.pullwork.v1.Task\"b\n\x10ListTasksRequest\x12\'\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x17.pullwork.v1.TaskFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"N\n\x11ListTasksResponse\x12 \n\x05tasks\x18\x01 \x03(\x0b\x32\x11.pullwork.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x11WatchTasksRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\r\n\x05queue\x18\x03 \x01(\t\x12\x14\n\x0c\x65very_change\x18\x04 \x01(\x08\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\"o\n\x12WatchTasksResponse\x12 \n\x05tasks\x18\x01 \x03(\x0b\x32\x11.pullwork.v1.Task\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05lapse\x18\x03 \x01(\x08\x12\x18\n\x10unknown_task_ids\x18\x04 \x03(\t\"c\n\x12\x43\x61ncelTasksRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.pullwork.v1.TaskFilter\x12\x12\n\nskip_ended\x18\x03 \x01(\x08\"5\n\x13\x43\x61ncelTasksResponse\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x0c\n\x04more\x18\x02 \x01(\x08\"N\n\x11RetryTasksRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.pullwork.v1.TaskFilter\"4\n\x12RetryTasksResponse\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x0c\n\x04more\x18\x02 \x01(\x08\"%\n\x12\x45xplainTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"\x80\x01\n\x13\x45xplainTaskResponse\x12\x10\n\x08sentence\x18\x01 \x01(\t\x12\'\n\x06reason\x18\x02 \x01(\x0e\x32\x17.pullwork.v1.WaitReason\x12\x1f\n\x04task\x18\x03 \x01(\x0b\x32\x11.pullwork.v1.Task\x12\r\n\x05\x61head\x18\x04 \x01(\x05*\xa6\x02\n\nWaitReason\x12\x1b\n\x17WAIT_REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15WAIT_REASON_NO_WORKER\x10\x01\x12\x18\n\x14WAIT_REASON_ALL_BUSY\x10\x02\x12\x1c\n\x18WAIT_REASON_QUEUE_PAUSED\x10\x03\x12\x17\n\x13WAIT_REASON_DELAYED\x10\x04\x12\x1b\n\x17WAIT_REASON_BACKING_OFF\x10\x05\x12\x17\n\x13WAIT_REASON_IN_LINE\x10\x06\x12\x1b\n\x17WAIT_REASON_QUARANTINED\x10\x07\x12\x1f\n\x1bWAIT_REASON_WORKERS_LEAVING\x10\x08\x12\x1b\n\x17WAIT_REASON_RECONCILING\x10\t2\xfb\x04\n\x0bTaskService\x12P\n\x0bSubmitTasks\x12\x1f.pullwork.v1.SubmitTasksRequest\x1a .pullwork.v1.SubmitTasksResponse\x12\x44\n\x07RunTask\x12\x1b.pullwork.v1.RunTaskRequest\x1a\x1c.pullwork.v1.RunTaskResponse\x12\x44\n\x07GetTask\x12\x1b.pullwork.v1.GetTaskRequest\x1a\x1c.pullwork.v1.GetTaskResponse\x12J\n\tListTasks\x12\x1d.pullwork.v1.ListTasksRequest\x1a\x1e.pullwork.v1.ListTasksResponse\x12O\n\nWatchTasks\x12\x1e.pullwork.v1.WatchTasksRequest\x1a\x1f.pullwork.v1.WatchTasksResponse0\x01\x12P\n\x0b\x43\x61ncelTasks\x12\x1f.pullwork.v1.CancelTasksRequest\x1a .pullwork.v1.CancelTasksResponse\x12M\n\nRetryTasks\x12\x1e.pullwork.v1.RetryTasksRequest\x1a\x1f.pullwork.v1.RetryTasksResponse\x12P\n\x0b\x45xplainTask\x12\x1f.pullwork.v1.ExplainTaskRequest\x1a .pullwork.v1.ExplainTaskResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epullwork/v1/task_service.proto\x12\x0bpullwork.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x16pullwork/v1/task.proto\":\n\x12SubmitTasksRequest\x12$\n\x05tasks\x18\x01 \x03(\x0b\x32\x15.pullwork.v1.TaskSpec\"=\n\x13SubmitTasksResponse\x12&\n\x08receipts\x18\x01 \x03(\x0b\x32\x14.pullwork.v1.Receipt\"-\n\x07Receipt\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\tduplicate\x18\x02 \x01(\x08\"5\n\x0eRunTaskRequest\x12#\n\x04task\x18\x01 \x01(\x0b\x32\x15.pullwork.v1.TaskSpec\"2\n\x0fRunTaskResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.pullwork.v1.Task\"!\n\x0eGetTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"2\n\x0fGetTaskResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x11.pullwork.v1.Task\"b\n\x10ListTasksRequest\x12\'\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x17.pullwork.v1.TaskFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"N\n\x11ListTasksResponse\x12 \n\x05tasks\x18\x01 \x03(\x0b\x32\x11.pullwork.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x11WatchTasksRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\r\n\x05queue\x18\x03 \x01(\t\x12\x14\n\x0c\x65very_change\x18\x04 \x01(\x08\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\"o\n\x12WatchTasksResponse\x12 \n\x05tasks\x18\x01 \x03(\x0b\x32\x11.pullwork.v1.Task\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05lapse\x18\x03 \x01(\x08\x12\x18\n\x10unknown_task_ids\x18\x04 \x03(\t\"c\n\x12\x43\x61ncelTasksRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.pullwork.v1.TaskFilter\x12\x12\n\nskip_ended\x18\x03 \x01(\x08\"5\n\x13\x43\x61ncelTasksResponse\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x0c\n\x04more\x18\x02 \x01(\x08\"N\n\x11RetryTasksRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.pullwork.v1.TaskFilter\"4\n\x12RetryTasksResponse\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x0c\n\x04more\x18\x02 \x01(\x08\"%\n\x12\x45xplainTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"\x80\x01\n\x13\x45xplainTaskResponse\x12\x10\n\x08sentence\x18\x01 \x01(\t\x12\'\n\x06reason\x18\x02 \x01(\x0e\x32\x17.pullwork.v1.WaitReason\x12\x1f\n\x04task\x18\x03 \x01(\x0b\x32\x11.pullwork.v1.Task\x12\r\n\x05\x61head\x18\x04 \x01(\x05*\xa6\x02\n\nWaitReason\x12\x1b\n\x17WAIT_REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15WAIT_REASON_NO_WORKER\x10\x01\x12\x18\n\x14WAIT_REASON_ALL_BUSY\x10\x02\x12\x1c\n\x18WAIT_REASON_QUEUE_PAUSED\x10\x03\x12\x17\n\x13WAIT_REASON_DELAYED\x10\x04\x12\x1b\n\x17WAIT_REASON_BACKING_OFF\x10\x05\x12\x17\n\x13WAIT_REASON_IN_LINE\x10\x06\x12\x1b\n\x17WAIT_REASON_QUARANTINED\x10\x07\x12\x1f\n\x1bWAIT_REASON_WORKERS_LEAVING\x10\x08\x12\x1b\n\x17WAIT_REASON_RECONCILING\x10\t2\xbd\x06\n\x0bTaskService\x12\x63\n\x0bSubmitTasks\x12\x1f.pullwork.v1.SubmitTasksRequest\x1a .pullwork.v1.SubmitTasksResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\"\x06/tasks:\x01*\x12^\n\x07RunTask\x12\x1b.pullwork.v1.RunTaskRequest\x1a\x1c.pullwork.v1.RunTaskResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\n/tasks/run:\x04task\x12^\n\x07GetTask\x12\x1b.pullwork.v1.GetTaskRequest\x1a\x1c.pullwork.v1.GetTaskResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/tasks/{task_id}\x12Z\n\tListTasks\x12\x1d.pullwork.v1.ListTasksRequest\x1a\x1e.pullwork.v1.ListTasksResponse\"\x0e\x82\xd3\xe4\x93\x02\x08\x12\x06/tasks\x12\x65\n\nWatchTasks\x12\x1e.pullwork.v1.WatchTasksRequest\x1a\x1f.pullwork.v1.WatchTasksResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/tasks/watch0\x01\x12j\n\x0b\x43\x61ncelTasks\x12\x1f.pullwork.v1.CancelTasksRequest\x1a .pullwork.v1.CancelTasksResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/tasks/cancel:\x01*\x12\x66\n\nRetryTasks\x12\x1e.pullwork.v1.RetryTasksRequest\x1a\x1f.pullwork.v1.RetryTasksResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/tasks/retry:\x01*\x12r\n\x0b\x45xplainTask\x12\x1f.pullwork.v1.ExplainTaskRequest\x1a .pullwork.v1.ExplainTaskResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/tasks/{task_id}/explainb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pullwork.v1.task_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WAITREASON']._serialized_start=1296
-  _globals['_WAITREASON']._serialized_end=1590
-  _globals['_SUBMITTASKSREQUEST']._serialized_start=71
-  _globals['_SUBMITTASKSREQUEST']._serialized_end=129
-  _globals['_SUBMITTASKSRESPONSE']._serialized_start=131
-  _globals['_SUBMITTASKSRESPONSE']._serialized_end=192
-  _globals['_RECEIPT']._serialized_start=194
-  _globals['_RECEIPT']._serialized_end=239
-  _globals['_RUNTASKREQUEST']._serialized_start=241
-  _globals['_RUNTASKREQUEST']._serialized_end=294
-  _globals['_RUNTASKRESPONSE']._serialized_start=296
-  _globals['_RUNTASKRESPONSE']._serialized_end=346
-  _globals['_GETTASKREQUEST']._serialized_start=348
-  _globals['_GETTASKREQUEST']._serialized_end=381
-  _globals['_GETTASKRESPONSE']._serialized_start=383
-  _globals['_GETTASKRESPONSE']._serialized_end=433
-  _globals['_LISTTASKSREQUEST']._serialized_start=435
-  _globals['_LISTTASKSREQUEST']._serialized_end=533
-  _globals['_LISTTASKSRESPONSE']._serialized_start=535
-  _globals['_LISTTASKSRESPONSE']._serialized_end=613
-  _globals['_WATCHTASKSREQUEST']._serialized_start=615
-  _globals['_WATCHTASKSREQUEST']._serialized_end=720
-  _globals['_WATCHTASKSRESPONSE']._serialized_start=722
-  _globals['_WATCHTASKSRESPONSE']._serialized_end=833
-  _globals['_CANCELTASKSREQUEST']._serialized_start=835
-  _globals['_CANCELTASKSREQUEST']._serialized_end=934
-  _globals['_CANCELTASKSRESPONSE']._serialized_start=936
-  _globals['_CANCELTASKSRESPONSE']._serialized_end=989
-  _globals['_RETRYTASKSREQUEST']._serialized_start=991
-  _globals['_RETRYTASKSREQUEST']._serialized_end=1069
-  _globals['_RETRYTASKSRESPONSE']._serialized_start=1071
-  _globals['_RETRYTASKSRESPONSE']._serialized_end=1123
-  _globals['_EXPLAINTASKREQUEST']._serialized_start=1125
-  _globals['_EXPLAINTASKREQUEST']._serialized_end=1162
-  _globals['_EXPLAINTASKRESPONSE']._serialized_start=1165
-  _globals['_EXPLAINTASKRESPONSE']._serialized_end=1293
-  _globals['_TASKSERVICE']._serialized_start=1593
-  _globals['_TASKSERVICE']._serialized_end=2228
+  _globals['_TASKSERVICE'].methods_by_name['SubmitTasks']._loaded_options = None
+  _globals['_TASKSERVICE'].methods_by_name['SubmitTasks']._serialized_options = b'\202\323\344\223\002\013\"\006/tasks:\001*'
+  _globals['_TASKSERVICE'].methods_by_name['RunTask']._loaded_options = None
+  _globals['_TASKSERVICE'].methods_by_name['RunTask']._serialized_options = b'\202\323\344\223\002\022\"\n/tasks/run:\004task'
+  _globals['_TASKSERVICE'].methods_by_name['GetTask']._loaded_options = None
+  _globals['_TASKSERVICE'].methods_by_name['GetTask']._serialized_options = b'\202\323\344\223\002\022\022\020/tasks/{task_id}'
+  _globals['_TASKSERVICE'].methods_by_name['ListTasks']._loaded_options = None
+  _globals['_TASKSERVICE'].methods_by_name['ListTasks']._serialized_options = b'\202\323\344\223\002\010\022\006/tasks'
+  _globals['_TASKSERVICE'].methods_by_name['WatchTasks']._loaded_options = None
+  _globals['_TASKSERVICE'].methods_by_name['WatchTasks']._serialized_options = b'\202\323\344\223\002\016\022\014/tasks/watch'
+  _globals['_TASKSERVICE'].methods_by_name['CancelTasks']._loaded_options = None
+  _globals['_TASKSERVICE'].methods_by_name['CancelTasks']._serialized_options = b'\202\323\344\223\002\022\"\r/tasks/cancel:\001*'
+  _globals['_TASKSERVICE'].methods_by_name['RetryTasks']._loaded_options = None
+  _globals['_TASKSERVICE'].methods_by_name['RetryTasks']._serialized_options = b'\202\323\344\223\002\021\"\014/tasks/retry:\001*'
+  _globals['_TASKSERVICE'].methods_by_name['ExplainTask']._loaded_options = None
+  _globals['_TASKSERVICE'].methods_by_name['ExplainTask']._serialized_options = b'\202\323\344\223\002\032\022\030/tasks/{task_id}/explain'
+  _globals['_WAITREASON']._serialized_start=1326
+  _globals['_WAITREASON']._serialized_end=1620
+  _globals['_SUBMITTASKSREQUEST']._serialized_start=101
+  _globals['_SUBMITTASKSREQUEST']._serialized_end=159
+  _globals['_SUBMITTASKSRESPONSE']._serialized_start=161
+  _globals['_SUBMITTASKSRESPONSE']._serialized_end=222
+  _globals['_RECEIPT']._serialized_start=224
+  _globals['_RECEIPT']._serialized_end=269
+  _globals['_RUNTASKREQUEST']._serialized_start=271
+  _globals['_RUNTASKREQUEST']._serialized_end=324
+  _globals['_RUNTASKRESPONSE']._serialized_start=326
+  _globals['_RUNTASKRESPONSE']._serialized_end=376
+  _globals['_GETTASKREQUEST']._serialized_start=378
+  _globals['_GETTASKREQUEST']._serialized_end=411
+  _globals['_GETTASKRESPONSE']._serialized_start=413
+  _globals['_GETTASKRESPONSE']._serialized_end=463
+  _globals['_LISTTASKSREQUEST']._serialized_start=465
+  _globals['_LISTTASKSREQUEST']._serialized_end=563
+  _globals['_LISTTASKSRESPONSE']._serialized_start=565
+  _globals['_LISTTASKSRESPONSE']._serialized_end=643
+  _globals['_WATCHTASKSREQUEST']._serialized_start=645
+  _globals['_WATCHTASKSREQUEST']._serialized_end=750
+  _globals['_WATCHTASKSRESPONSE']._serialized_start=752
+  _globals['_WATCHTASKSRESPONSE']._serialized_end=863
+  _globals['_CANCELTASKSREQUEST']._serialized_start=865
+  _globals['_CANCELTASKSREQUEST']._serialized_end=964
+  _globals['_CANCELTASKSRESPONSE']._serialized_start=966
+  _globals['_CANCELTASKSRESPONSE']._serialized_end=1019
+  _globals['_RETRYTASKSREQUEST']._serialized_start=1021
+  _globals['_RETRYTASKSREQUEST']._serialized_end=1099
+  _globals['_RETRYTASKSRESPONSE']._serialized_start=1101
+  _globals['_RETRYTASKSRESPONSE']._serialized_end=1153
+  _globals['_EXPLAINTASKREQUEST']._serialized_start=1155
+  _globals['_EXPLAINTASKREQUEST']._serialized_end=1192
+  _globals['_EXPLAINTASKRESPONSE']._serialized_start=1195
+  _globals['_EXPLAINTASKRESPONSE']._serialized_end=1323
+  _globals['_TASKSERVICE']._serialized_start=1623
+  _globals['_TASKSERVICE']._serialized_end=2452
 # @@protoc_insertion_point(module_scope)
