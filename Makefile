@@ -51,6 +51,8 @@ demo-containers: $(READY) images  ## The same over containers, with a second gro
 	@$(BIN)/python examples/containers/demo.py $(if $(DIR),--dir "$(DIR)")
 
 images:  ## Build the images pullwork-master and pullwork-worker (IMAGE_BASE=… IMAGE_TAG=…)
+	@docker version >/dev/null || { echo "No Docker Engine answers; the reason is above."; \
+	  echo "remedy: start one. On Debian .ci/engine installs and starts it."; exit 1; }
 	@base=$(or $(IMAGE_BASE),python:3.11-slim); flags=; \
 	if [ -z "$(IMAGE_BASE)" ] && docker image inspect pullwork-base >/dev/null 2>&1; then \
 	  base=pullwork-base; flags="--network host"; fi; \

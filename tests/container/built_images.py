@@ -67,12 +67,11 @@ def build_images(engine: docker.DockerClient, folder: Path) -> Images:
             _make(tag)
             shutil.copytree(HARNESS, folder / "fault_harness")
             _derive(folder, images.tasks, TASKS_DOCKERFILE.format(worker=images.worker))
-            for image, made, at in (
-                (images.master, images.next_master, "/"),
-                (images.tasks, images.next_tasks, "/app"),
+            for image, made in (
+                (images.master, images.next_master),
+                (images.tasks, images.next_tasks),
             ):
-                text = NEXT_DOCKERFILE.format(image=image, version=NEXT_VERSION, folder=at)
-                _derive(folder, made, text)
+                _derive(folder, made, NEXT_DOCKERFILE.format(image=image, version=NEXT_VERSION))
     return images
 
 
@@ -114,7 +113,7 @@ def _is_there(engine: docker.DockerClient, image: str) -> bool:
 
 
 def _make(tag: str) -> None:
-    """Calls what people call; `IMAGE_BASE` and `IMAGE_BUILD_FLAGS` are heeded."""
+    """Calls what people call; `IMAGE_BASE` of the shell is heeded."""
     _run("make", "--no-print-directory", "images", f"IMAGE_TAG={tag}")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,7 +14,6 @@ os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
 
 import docker
-import docker.errors
 import pytest
 from built_images import Images, build_images
 from container_cluster import ContainerCluster
@@ -29,14 +30,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(600))
 
 
+def no_engine() -> str:
+    """Returns why no engine is there, or nothing. The Python client would leak its connection."""
+    if shutil.which("docker") is None:
+        return "there is no program `docker`"
+    asked = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
+    return asked.stderr.strip() if asked.returncode else ""
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
     """A client of the engine of this machine."""
-    try:
-        client = docker.from_env(timeout=120)
-        client.ping()
-    except docker.errors.DockerException as error:
-        pytest.skip(f"no Docker Engine answers ({error}); remedy: {REMEDY}")
+    if reason := no_engine():
+        pytest.skip(f"no Docker Engine answers ({reason}); remedy: {REMEDY}")
+    client = docker.from_env(timeout=120)
     yield client
     client.close()
 
