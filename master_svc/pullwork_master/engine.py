@@ -22,6 +22,7 @@ from pullwork_master.core.commands import (
     Report,
     Request,
     Retry,
+    SetLimits,
     SetPaused,
     Submit,
     Unpark,
@@ -86,6 +87,10 @@ class Engine:
     def term(self) -> int:
         """The master's epoch."""
         return self.core.book.term
+
+    def now(self) -> Now:
+        """Reads its clocks."""
+        return self._clock()
 
     def listen(self, listener: Listener) -> None:
         """Has a function called with the effects of each step, after their commit."""
@@ -254,7 +259,7 @@ def needed_bytes(command: Command, reserve_bytes: int = RESERVE_BYTES) -> int:
     """Returns how much room the disk must have before a command is tried at all."""
     if isinstance(command, (Submit, Retry)):
         return reserve_bytes
-    if isinstance(command, (Cancel, PurgeStep, Report, Request, SetPaused)):
+    if isinstance(command, (Cancel, PurgeStep, Report, Request, SetLimits, SetPaused)):
         return min(reserve_bytes, LAST_BYTES)
     return 0
 

@@ -44,8 +44,11 @@ if TYPE_CHECKING:
     from pullwork.node_info import WorkerInfo as WorkerInfo
     from pullwork.node_info import WorkerState as WorkerState
     from pullwork.payload import Encoded as Encoded
+    from pullwork.queue_info import LimitChanges as LimitChanges
     from pullwork.queue_info import LineInfo as LineInfo
     from pullwork.queue_info import QueueInfo as QueueInfo
+    from pullwork.queue_info import QueueLimits as QueueLimits
+    from pullwork.queue_info import QueueUse as QueueUse
     from pullwork.queues import Queues as Queues
     from pullwork.submission import SharedOptions as SharedOptions
     from pullwork.submission import SubmitOptions as SubmitOptions
@@ -104,7 +107,7 @@ _HOMES = {
         "WorkerState",
     ),
     "payload": ("Encoded",),
-    "queue_info": ("LineInfo", "QueueInfo"),
+    "queue_info": ("LimitChanges", "LineInfo", "QueueInfo", "QueueLimits", "QueueUse"),
     "queues": ("Queues",),
     "submission": ("SharedOptions", "SubmitOptions"),
     "task_info": (

@@ -20,7 +20,7 @@ from pullwork import watch as asynchronous_watch
 from pullwork.client import ANY, DEADLINE_S, WINDOW
 from pullwork.errors import PullworkError
 from pullwork.node_info import MemberInfo, RegistryChange, WorkerInfo, WorkerState
-from pullwork.queue_info import QueueInfo
+from pullwork.queue_info import LimitChanges, QueueInfo
 from pullwork.submission import SharedOptions, SubmitOptions
 from pullwork.task_info import Explanation, Progress, TaskFilter, TaskInfo, TaskState
 from pullwork.tasks import Call, Task
@@ -203,6 +203,12 @@ class Queues:
     def resume(self, name: str) -> QueueInfo:
         """Lets grants go on."""
         return self._thread.run(self._queues.resume(name))
+
+    def set_limits(
+        self, name: str, *, clear: bool = False, **changes: Unpack[LimitChanges]
+    ) -> QueueInfo:
+        """Changes limits of a queue; what is not named stays, or with `clear` is taken away."""
+        return self._thread.run(self._queues.set_limits(name, clear=clear, **changes))
 
     def purge(self, name: str) -> int:
         """Cancels every task that waits in a queue and returns how many; running ones go on."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TypedDict
 
-from pullwork.moments import moment
+from pullwork.errors import InvalidFieldError
+from pullwork.moments import moment, seconds
 from pullwork.v1 import queue_pb2
+from pullwork.v1 import queue_service_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,75 @@ class LineInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """What a queue is allowed; 0 is no limit. Rates are of attempts started in a second.
+
+    `concurrency` is how many run at once, those that a worker holds ahead included; `burst` is how
+    many may start at once after a rest (0: the rate, rounded up). Those `per_key` hold for the
+    tasks of each `limit_key`. `weight` is its part of the workers that serve several queues.
+    """
+
+    tasks_max: int = 0
+    concurrency: int = 0
+    rate: float = 0.0
+    burst: int = 0
+    concurrency_per_key: int = 0
+    rate_per_key: float = 0.0
+    burst_per_key: int = 0
+    weight: int = 1
+
+    @classmethod
+    def from_proto(cls, limits: queue_pb2.QueueLimits) -> QueueLimits:
+        """Reads what the master told; one that knows no limits has none."""
+        told = {each.name: getattr(limits, each.name) for each in fields(cls)}
+        return cls(**{**told, "weight": limits.weight or 1})
+
+
+class LimitChanges(TypedDict, total=False):
+    """Limits of a queue to be changed, as in `QueueLimits`; 0 takes one away, None leaves it."""
+
+    tasks_max: int | None
+    concurrency: int | None
+    rate: float | None
+    burst: int | None
+    concurrency_per_key: int | None
+    rate_per_key: float | None
+    burst_per_key: int | None
+    weight: int | None
+
+
+def limits_request(name: str, *, clear: bool, changes: LimitChanges) -> pb.SetQueueLimitsRequest:
+    """Packs a change of limits; raises InvalidFieldError for what can't be packed."""
+    try:
+        limits = queue_pb2.QueueLimits(**changes)
+        return pb.SetQueueLimitsRequest(name=name, limits=limits, clear=clear)
+    except (TypeError, ValueError) as error:
+        raise InvalidFieldError(f"limits can't be packed: {error}", field="limits") from error
+
+
+@dataclass(frozen=True, slots=True)
+class QueueUse:
+    """How much of its limits a queue has used up, beside what runs of it.
+
+    `tokens` is how many its rate lets start now (None: it has none), `next_token` in how many
+    seconds the next may start, `keys_held_back` how many limit keys are at a limit of theirs.
+    """
+
+    tokens: int | None
+    next_token: float
+    keys_held_back: int
+
+    @classmethod
+    def from_proto(cls, use: queue_pb2.QueueUse) -> QueueUse:
+        """Reads what the master told."""
+        return cls(
+            tokens=use.tokens if use.HasField("tokens") else None,
+            next_token=seconds(use, "next_token") or 0.0,
+            keys_held_back=use.keys_held_back,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class QueueInfo:
     """A queue at one moment; `waiting` tasks are QUEUED, `scheduled` ones wait for their time."""
 
@@ -30,6 +102,8 @@ class QueueInfo:
     running: int
     lines: tuple[LineInfo, ...]
     created_at: datetime.datetime | None
+    limits: QueueLimits
+    use: QueueUse
 
     @classmethod
     def from_proto(cls, queue: queue_pb2.Queue) -> QueueInfo:
@@ -43,4 +117,6 @@ class QueueInfo:
             running=queue.running,
             lines=tuple(lines),
             created_at=moment(queue, "created_at"),
+            limits=QueueLimits.from_proto(queue.limits),
+            use=QueueUse.from_proto(queue.use),
         )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import builtins
+from typing import Unpack
 
 from pullwork.connection import Connection
-from pullwork.queue_info import QueueInfo
+from pullwork.queue_info import LimitChanges, QueueInfo, limits_request
 from pullwork.v1 import queue_service_pb2 as pb
 
 
 class Queues:
     """The queues of a master; `Client.queues`.
 
-    All methods but `list` raise QueueNotFoundError for a queue that never had a task.
+    All methods but `list` and `set_limits` raise QueueNotFoundError for a queue that never had a
+    task.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -43,6 +45,19 @@ class Queues:
         """Lets grants go on."""
         answer = await self._connection.call(
             self._connection.queues.ResumeQueue, pb.ResumeQueueRequest(name=name)
+        )
+        return QueueInfo.from_proto(answer.queue)
+
+    async def set_limits(
+        self, name: str, *, clear: bool = False, **changes: Unpack[LimitChanges]
+    ) -> QueueInfo:
+        """Changes limits of a queue, which is made if need be; they hold from now on.
+
+        What is not named stays as it is; with `clear` it is taken away. Raises InvalidFieldError.
+        """
+        answer = await self._connection.call(
+            self._connection.queues.SetQueueLimits,
+            limits_request(name, clear=clear, changes=changes),
         )
         return QueueInfo.from_proto(answer.queue)
 

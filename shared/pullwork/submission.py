@@ -20,7 +20,8 @@ class SharedOptions(TypedDict, total=False):
     `delay` (seconds) or `not_before` (a datetime with a time zone) is when it may start;
     `timeout` bounds one attempt, `progress_timeout` the time between two signs of progress, in
     seconds, None is no bound; `retention` is for how many seconds the ended task is kept;
-    `headers` are words that travel to the worker.
+    `headers` are words that travel to the worker; `limit_key` is whose share of the queue's limits
+    per key it takes.
     """
 
     queue: str
@@ -33,6 +34,7 @@ class SharedOptions(TypedDict, total=False):
     retry: Retry | None
     max_worker_deaths: int | None
     retention: float | None
+    limit_key: str | None
 
 
 class SubmitOptions(SharedOptions, total=False):
@@ -65,6 +67,7 @@ def make_spec(
         max_worker_deaths=given.get("max_worker_deaths", defaults.max_worker_deaths) or 0,
         owner=owner,
         unique_key=given.get("unique_key") or "",
+        limit_key=given.get("limit_key") or "",
     )
     if not_before is not None:
         spec.not_before.CopyFrom(to_timestamp(not_before, "not_before"))

@@ -71,6 +71,10 @@ class WaitReason(enum.StrEnum):
     QUARANTINED = "QUARANTINED"
     WORKERS_LEAVING = "WORKERS_LEAVING"
     RECONCILING = "RECONCILING"
+    QUEUE_CONCURRENCY = "QUEUE_CONCURRENCY"
+    QUEUE_RATE = "QUEUE_RATE"
+    KEY_CONCURRENCY = "KEY_CONCURRENCY"
+    KEY_RATE = "KEY_RATE"
     UNKNOWN = "UNKNOWN"
 
 
@@ -163,6 +167,7 @@ class TaskInfo:
     owner: str
     headers: Mapping[str, str]
     unique_key: str
+    limit_key: str
     retry: Retry
     timeout: float | None
     progress_timeout: float | None
@@ -199,6 +204,7 @@ class TaskInfo:
             owner=spec.owner,
             headers=MappingProxyType(dict(spec.headers)),
             unique_key=spec.unique_key,
+            limit_key=spec.limit_key,
             retry=_retry(spec.retry),
             timeout=seconds(spec, "execution_timeout"),
             progress_timeout=seconds(spec, "progress_timeout"),

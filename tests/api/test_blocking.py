@@ -142,6 +142,7 @@ def test_queues_and_nodes_are_seen(still: blocking.Client, queue: str) -> None:
     assert not still.queues.resume(queue).paused
     assert queue in [it.name for it in still.queues.list()]
     assert still.queues.get(queue).waiting == 1
+    assert still.queues.set_limits(queue, concurrency=2).limits.concurrency == 2
     assert still.queues.purge(queue) == 1
     with pytest.raises(QueueNotFoundError):
         still.queues.get("never-used")

@@ -16,7 +16,9 @@ from pullwork import (
     InvalidFieldError,
     MemberRole,
     PullworkError,
+    QueueLimits,
     QueueNotFoundError,
+    QueueUse,
     TaskCancelledError,
     TaskEndedError,
     TaskFilter,
@@ -95,6 +97,32 @@ async def test_queues_are_paused_resumed_and_purged(quiet: Client, queue: str) -
     assert not (await quiet.queues.resume(queue)).paused
     assert await quiet.queues.purge(queue) == 4
     assert (await quiet.queues.get(queue)).waiting == 0
+
+
+async def test_limits_are_changed_by_name_and_what_is_not_named_stays(
+    quiet: Client, queue: str
+) -> None:
+    found = await quiet.queues.set_limits(queue, concurrency=2, rate=0.5, burst=3)
+    assert found.limits == QueueLimits(concurrency=2, rate=0.5, burst=3)
+    assert found.use == QueueUse(tokens=3, next_token=0.0, keys_held_back=0)
+    found = await quiet.queues.set_limits(queue, concurrency=0, weight=3, rate=None)
+    assert found.limits == QueueLimits(rate=0.5, burst=3, weight=3)
+    found = await quiet.queues.set_limits(queue, clear=True, concurrency_per_key=1)
+    assert found.limits == QueueLimits(concurrency_per_key=1)
+    assert (await quiet.queues.get(queue)).limits == found.limits
+    handle = await quiet.submit(ADD, queue=queue, limit_key="customer-7")
+    assert (await quiet.get(handle.id)).limit_key == "customer-7"
+
+
+async def test_limits_that_make_no_sense_are_refused_by_name(quiet: Client, queue: str) -> None:
+    with pytest.raises(InvalidFieldError, match=r"limits\.rate is -1"):
+        await quiet.queues.set_limits(queue, rate=-1)
+    with pytest.raises(InvalidFieldError, match="limits can't be packed"):
+        await quiet.queues.set_limits(queue, concurrency="many")  # type: ignore[arg-type]
+    with pytest.raises(InvalidFieldError, match="says nothing"):
+        await quiet.queues.set_limits(queue)
+    with pytest.raises(InvalidFieldError, match="limit_key has 257 characters"):
+        await quiet.submit(ADD, queue=queue, limit_key="x" * 257)
 
 
 async def test_what_does_not_exist_is_not_found(quiet: Client) -> None:

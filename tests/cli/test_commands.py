@@ -293,6 +293,36 @@ def test_a_queue_is_listed_paused_and_resumed(pullwork: Pullwork) -> None:
     assert not pullwork("queues", "resume", queue, "--json").json["paused"]
 
 
+def test_limits_of_a_queue_are_set_one_by_one_and_shown(pullwork: Pullwork) -> None:
+    queue = a_queue()
+    said = pullwork("queues", "limit", queue, "--concurrency", "4", "--rate", "300/m").out
+    assert said == f"{queue}: 0 of 4 run; 5/s (5 may start now)\n"
+    said = pullwork("queues", "limit", queue, "--rate-per-key", "30/m", "--burst-per-key", "2").out
+    assert said.endswith("0 of 4 run; 5/s (5 may start now); 30/m, 2 in a burst per key\n")
+    assert pullwork("queues", "limit", queue).out == said
+    assert "0 of 4 run; 5/s" in pullwork("queues").out
+    found = pullwork("queues", "limit", queue, "--concurrency", "0", "--json").json["limits"]
+    assert (found["concurrency"], found["rate"], found["rate_per_key"]) == (0, 5.0, 0.5)
+    assert pullwork("queues", "limit", queue, "--clear").out == f"{queue}: no limits\n"
+
+
+def test_a_limit_that_makes_no_sense_is_refused_by_name(pullwork: Pullwork) -> None:
+    for arguments, words in (
+        (["--rate", "often"], "--rate can't be 'often'"),
+        (["--rate", "5/d"], "--rate can't be '5/d'"),
+        (["--burst", "3"], "set limits.rate, too"),
+        (["--rate", "1e9"], "limits.rate is 1e+09 a second"),
+    ):
+        refused = pullwork("queues", "limit", "new", *arguments)
+        assert refused.code
+        assert words in refused.err
+
+
+def test_a_limit_key_is_shown_and_names_the_limit_that_holds_its_task(pullwork: Pullwork) -> None:
+    task_id = submitted(pullwork, "nobody.knows", "--limit-key", "customer-7")
+    assert "customer-7" in pullwork("get", task_id).out
+
+
 def test_names_of_queues_and_types_are_completed(pullwork: Pullwork) -> None:
     queue = a_queue()
     submitted(pullwork, "odd.type", "--queue", queue)

@@ -5,10 +5,11 @@ It knows nothing of how the core decides, so it can contradict it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from pullwork_master.core import commands as c
-from pullwork_master.core.model import Grant, State, Task
+from pullwork_master.core.model import Grant, Queue, State, Task
 
 
 class BrokenLawError(AssertionError):
@@ -33,6 +34,8 @@ class Ledger:
         self.succeeded: dict[str, str] = {}
         # What retention deleted.
         self.gone: set[str] = set()
+        # How many ran of each queue and limit key when last looked; "": of the whole queue.
+        self.running: Counter[tuple[str, str]] = Counter()
 
     def check(self, stored: Mapping[str, Task], wall_ms: int) -> None:
         """Compares the account with the disk."""
@@ -49,6 +52,24 @@ class Ledger:
             )
             if task_id in self.succeeded:
                 require(task.state is State.SUCCEEDED, "an accepted result stays", task_id)
+
+    def check_limits(self, stored: Iterable[Task], queues: Mapping[str, Queue]) -> None:
+        """Counts on disk what runs; a limit that was lowered holds for what starts since."""
+        before, self.running = self.running, Counter()
+        for task in stored:
+            if task.state is State.RUNNING:
+                for key in {"", task.spec.limit_key}:
+                    self.running[(task.spec.queue, key)] += 1
+        for (queue, key), count in self.running.items():
+            limits = queues[queue].limits
+            most = limits.concurrency_per_key if key else limits.concurrency
+            require(
+                not most or count <= max(most, before[(queue, key)]),
+                "no more run at once than a limit allows",
+                queue,
+                key,
+                count,
+            )
 
     def forget(self, task_id: str) -> None:
         """Strikes a task that retention deleted: its id may be used anew."""

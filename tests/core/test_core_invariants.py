@@ -146,16 +146,26 @@ def lane_without_a_place(world: World) -> None:
 
 def barred_unknown(world: World) -> None:
     lane(world).barred = True
+    line(world).aside += lane(world).weight
+
+
+def barred_uncounted(world: World) -> None:
+    barred_without_reason(world)
+    line(world).aside = 0
+
+
+def lane_forgets_a_task(world: World) -> None:
+    lane(world).weight -= 1
 
 
 def barred_without_reason(world: World) -> None:
-    lane(world).barred = True
+    barred_unknown(world)
     line(world).gate.aside[""] = {lane(world): line(world)}
 
 
 def barred_for_ever(world: World) -> None:
     gate = line(world).gate
-    gate.set_limits(Limits(rate_per_key=1.0, burst_per_key=1))
+    gate.set_limits(Limits(rate_per_key=1.0), world.now.mono_ms)
     world.submit(*(spec(each, limit_key="k", flow=1, priority=5) for each in (30, 31)))
     world.request(world.join("w9"), 2)
     assert list(gate.aside) == ["k"]
@@ -234,6 +244,8 @@ BREACHES: dict[str, Callable[[World], None]] = {
     "a flow ends at its horizon": beyond_horizon,
     "every lane has its place in the order": lane_without_a_place,
     "what is set aside is known to its gate": barred_unknown,
+    "a line counts what it set aside": barred_uncounted,
+    "a lane counts what it holds": lane_forgets_a_task,
     "nothing is set aside without a reason": barred_without_reason,
     "who waits for a token is woken": barred_for_ever,
     "a line counts what it holds": unheld_line,

@@ -78,6 +78,8 @@ class Walk:
             max_worker_deaths=dice.choice((1, 3)),
             unique_key=dice.choice(("", "", "", "u1", "u2")),
             owner=dice.choice(("me", "you")),
+            flow=dice.choice((0, 0, 1, 2)),
+            limit_key=dice.choice(("", "", "k1", "k2")),
             retention_ms=dice.choice((0, 5_000, 60_000)),
         )
 
@@ -194,9 +196,11 @@ class Walk:
 
     def operator(self) -> None:
         dice, world = self.dice, self.world
-        choice = dice.randint(0, 5)
+        choice = dice.randint(0, 6)
         if choice <= 1:
             world.ask(c.SetPaused(dice.choice(QUEUES), choice == 0))
+        elif choice == 6:
+            world.ask(c.SetLimits(dice.choice(QUEUES), self.some_limits(), dice.random() < 0.3))
         elif choice == 2:
             world.purge(dice.choice(QUEUES))
         elif choice == 3:
@@ -205,6 +209,20 @@ class Walk:
             world.ask(c.Drain(self.worker().session))
         else:
             world.ask(c.Explain(self.some_id()))
+
+    def some_limits(self) -> dict[str, int | float]:
+        dice = self.dice
+        choices: dict[str, tuple[int | float, ...]] = {
+            "tasks_max": (0, 0, 20),
+            "concurrency": (0, 0, 1, 2),
+            "rate": (0.0, 0.0, 0.7, 3.0),
+            "burst": (0, 1, 2),
+            "concurrency_per_key": (0, 1, 2),
+            "rate_per_key": (0.0, 0.0, 0.5, 2.0),
+            "burst_per_key": (0, 1, 2),
+            "weight": (1, 3),
+        }
+        return {name: dice.choice(of) for name, of in choices.items() if dice.random() < 0.7}
 
     def clocks(self) -> None:
         """The wall clock is set, or the master's process stands still for a while."""
@@ -234,6 +252,8 @@ def finish(world: World) -> None:
     world.jump_wall(max([world.wall_ms, *ready_ms]) - world.wall_ms)
     for queue in QUEUES:
         world.ask(c.SetPaused(queue, False))
+        # Slow rates would take too long; limits of what runs at once are kept to the end.
+        world.ask(c.SetLimits(queue, {"rate": 0.0, "rate_per_key": 0.0}))
     for worker in world.workers:
         if world.alive(worker) and world.session(worker).draining:
             worker.boot, worker.held = f"{worker.boot}, again", {}

@@ -178,6 +178,7 @@ class World:
         for task in book.tasks.values():
             twin = stored.get(task.spec.id)
             require(twin is not None and twin.state is task.state, "disk and memory agree", task)
+        self.ledger.check_limits(self.storage.tasks.values(), book.queues)
         for session in book.sessions.values():
             bound = max(session.slots + session.look_ahead_max, self.kept.get(session.id, 0))
             require(

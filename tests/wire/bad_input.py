@@ -106,6 +106,7 @@ SPECS = [
     Row(_SUBMIT, spec(priority=101), "tasks[1].priority", says="from -100 to 100"),
     Row(_SUBMIT, spec(priority=-101), "tasks[1].priority"),
     Row(_SUBMIT, spec(owner="x" * 129), "tasks[1].owner"),
+    Row(_SUBMIT, spec(limit_key="x" * 257), "tasks[1].limit_key", says="256"),
     Row(_SUBMIT, spec(unique_key="x" * 257), "tasks[1].unique_key"),
     Row(_SUBMIT, spec(delay=_d(1), not_before=Timestamp(seconds=1)), "tasks[1].delay", says="one"),
     Row(_SUBMIT, spec(delay=_d(-1)), "tasks[1].delay", says="negative"),

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from bad_input import Row, beat, outcome, register
+from collections.abc import Callable
+from typing import Any
+
+from bad_input import Row, World, beat, outcome, register
 
 from pullwork.v1 import master_service_pb2 as m
 from pullwork.v1 import queue_service_pb2 as q
 from pullwork.v1 import registry_service_pb2 as r
 
 _REGISTER, _REQUEST, _REPORT, _BEAT = "Register", "RequestTask", "ReportResult", "Heartbeat"
+_LIMIT = "SetQueueLimits"
 _TOO_LARGE = b"x" * (1024 * 1024 + 1)
+
+
+def limits(**wrong: Any) -> Callable[[World], q.SetQueueLimitsRequest]:
+    """Makes a change of limits that is wrong in one way."""
+    return lambda _: q.SetQueueLimitsRequest(name="x", limits=wrong)
+
 
 WORKERS = [
     Row(_REGISTER, register(worker_name=""), "worker_name", says="required"),
@@ -149,6 +159,22 @@ OPERATORS = [
     Row("ResumeQueue", lambda _: q.ResumeQueueRequest(name="x"), "", "QUEUE_NOT_FOUND"),
     Row("PurgeQueue", lambda _: q.PurgeQueueRequest(), "name"),
     Row("PurgeQueue", lambda _: q.PurgeQueueRequest(name="x"), "", "QUEUE_NOT_FOUND"),
+    Row(_LIMIT, lambda _: q.SetQueueLimitsRequest(limits={"concurrency": 1}), "name"),
+    Row(_LIMIT, lambda _: q.SetQueueLimitsRequest(name="x"), "limits", says="name a limit"),
+    Row(_LIMIT, limits(tasks_max=-1), "limits.tasks_max", says="from 0 to"),
+    Row(_LIMIT, limits(concurrency=-1), "limits.concurrency"),
+    Row(_LIMIT, limits(concurrency=1_000_001), "limits.concurrency", says="1000000"),
+    Row(_LIMIT, limits(concurrency_per_key=-1), "limits.concurrency_per_key"),
+    Row(_LIMIT, limits(rate=-1.0), "limits.rate", says="1/3600"),
+    Row(_LIMIT, limits(rate=float("nan")), "limits.rate"),
+    Row(_LIMIT, limits(rate=float("inf")), "limits.rate"),
+    Row(_LIMIT, limits(rate=1e-4), "limits.rate"),
+    Row(_LIMIT, limits(rate=1.0, burst=-1), "limits.burst"),
+    Row(_LIMIT, limits(burst=3), "limits.burst", says="set limits.rate, too"),
+    Row(_LIMIT, limits(rate=0.0, burst=3), "limits.burst", says="set limits.rate, too"),
+    Row(_LIMIT, limits(rate_per_key=1e7), "limits.rate_per_key", says="1,000,000"),
+    Row(_LIMIT, limits(burst_per_key=3), "limits.burst_per_key", says="limits.rate_per_key"),
+    Row(_LIMIT, limits(weight=101), "limits.weight", says="from 0 to 100"),
     Row("ListWorkers", lambda _: r.ListWorkersRequest(queue="a b"), "queue"),
     Row("ListWorkers", lambda _: r.ListWorkersRequest(task_type="a b"), "task_type"),
     Row("ListWorkers", lambda _: r.ListWorkersRequest(state=99), "state", says="99"),

@@ -49,6 +49,7 @@ CALLS: list[tuple[str, Any]] = [
     ("GetQueue", q.GetQueueRequest(name="default")),
     ("PauseQueue", q.PauseQueueRequest(name="default")),
     ("ResumeQueue", q.ResumeQueueRequest(name="default")),
+    ("SetQueueLimits", q.SetQueueLimitsRequest(name="default", clear=True)),
     ("PurgeQueue", q.PurgeQueueRequest(name="default")),
     ("ListMembers", r.ListMembersRequest()),
     ("ListWorkers", r.ListWorkersRequest()),

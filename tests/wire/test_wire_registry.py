@@ -61,6 +61,58 @@ async def test_pause_and_resume_may_be_repeated_and_outlive_a_call(stored: Wired
     assert len(await worker.request()) == 1
 
 
+async def test_limits_are_changed_one_by_one_and_shown_with_what_is_used(
+    stored: WiredMaster,
+) -> None:
+    async def change(**request: Any) -> queue_pb2.Queue:
+        answer = await stored.queues.SetQueueLimits(q.SetQueueLimitsRequest(name="q", **request))
+        return answer.queue
+
+    shown = await change(limits={"concurrency": 3, "rate_per_key": 0.25})
+    assert (shown.limits.concurrency, shown.limits.rate_per_key, shown.limits.weight) == (
+        3,
+        0.25,
+        1,
+    )
+    assert not shown.use.HasField("tokens")
+    await change(limits={"rate": 2.0})
+    await stored.submit_many(3, queue="q", limit_key="k")
+    worker = await stored.worker(queues=["q"], slots=3)
+    assert len(await worker.request(max_tasks=3)) == 1
+    assert await worker.request(max_tasks=2) == []
+    shown = await _queue(stored, "q")
+    assert shown.limits == queue_pb2.QueueLimits(
+        tasks_max=0,
+        concurrency=3,
+        rate=2.0,
+        burst=0,
+        concurrency_per_key=0,
+        rate_per_key=0.25,
+        burst_per_key=0,
+        weight=1,
+    )
+    assert (shown.running, shown.use.tokens, shown.use.keys_held_back) == (1, 1, 1)
+    shown = await change(limits={"concurrency": 0})
+    assert (shown.limits.concurrency, shown.limits.rate) == (0, 2.0)
+    shown = await change(clear=True)
+    assert (shown.limits.rate, shown.limits.rate_per_key) == (0.0, 0.0)
+    assert len(await worker.request(max_tasks=2)) == 2
+
+
+async def test_a_queue_says_when_its_rate_lets_the_next_start(stored: WiredMaster) -> None:
+    limits = {"rate": 0.5}
+    await stored.queues.SetQueueLimits(q.SetQueueLimitsRequest(name="default", limits=limits))
+    _, second = await stored.submit_many(2)
+    worker = await stored.worker()
+    await worker.request()
+    await stored.advance(500)
+    shown = await _queue(stored, "default")
+    assert (shown.use.tokens, shown.use.next_token.ToMilliseconds()) == (0, 1_500)
+    told = await stored.tasks.ExplainTask(task_service_pb2.ExplainTaskRequest(task_id=second))
+    assert told.reason == task_service_pb2.WAIT_REASON_QUEUE_RATE
+    assert "0.5 tasks a second; the next may start in 1.5 s" in told.sentence
+
+
 async def test_purge_cancels_all_that_waits_and_leaves_what_runs(stored: WiredMaster) -> None:
     worker = await stored.worker(queues=["q", "other"])
     await stored.submit_many(2_500, queue="q")

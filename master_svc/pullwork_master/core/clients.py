@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterable
 
 from pullwork_master.core import leases
 from pullwork_master.core.book import Book
@@ -14,12 +15,13 @@ from pullwork_master.core.commands import (
     PurgeStep,
     Receipt,
     Retry,
+    SetLimits,
     SetPaused,
     Submit,
 )
 from pullwork_master.core.effects import Revoked
 from pullwork_master.core.limits import PURGE_STEP
-from pullwork_master.core.model import AttemptEnd, Queue, State, Task
+from pullwork_master.core.model import NO_LIMITS, AttemptEnd, Limits, Queue, State, Task
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.core.transitions import Event
 
@@ -83,9 +85,8 @@ class Clients:
             return book.tasks[seq].spec.id if seq is not None else keys.get(key)
         return None
 
-    def _check_room(self, queues: list[str]) -> None:
+    def _check_queues(self, named: Iterable[str]) -> None:
         book = self._book
-        named = Counter(queues)
         if len(book.queues) + sum(queue not in book.queues for queue in named) > (
             book.policy.queues_max
         ):
@@ -95,6 +96,10 @@ class Clients:
                 "types or priorities to tell tasks apart",
                 retry_after_ms=QUEUE_FULL_RETRY_MS,
             )
+
+    def _check_room(self, queues: list[str]) -> None:
+        book, named = self._book, Counter(queues)
+        self._check_queues(named)
         for queue, more in named.items():
             gate = book.gates.get(queue)
             waiting, bound = 0, book.policy.queue_tasks_max
@@ -223,6 +228,20 @@ class Clients:
             book.gate(queue.name).stir()
         return queue
 
+    def set_limits(self, command: SetLimits) -> Queue:
+        """Changes limits of a queue. Errors: INVALID_FIELD, TOO_MANY_REQUESTS."""
+        book = self._book
+        known = book.queues.get(command.queue)
+        before = NO_LIMITS if known is None or command.clear else known.limits
+        limits = _changed(before, command)
+        self._check_queues([command.queue])
+        queue = book.queue(command.queue)
+        if queue.limits != limits:
+            book.gate(queue.name).set_limits(limits, book.now.mono_ms)
+            book.effects.writes.queues[queue.name] = queue
+            book.note("queue limits set", queue=queue.name, **limits._asdict())
+        return queue
+
     def purge_step(self, command: PurgeStep) -> Purged:
         """Cancels the next waiting tasks of a queue, up to a bound."""
         before_seq = command.before_seq or self._book.next_seq
@@ -232,3 +251,19 @@ class Clients:
         for task in waiting:
             self._book.move(task, Event.CANCEL)
         return Purged(len(waiting), before_seq, len(found) < PURGE_STEP)
+
+
+def _changed(limits: Limits, command: SetLimits) -> Limits:
+    """Returns limits as they are to be; a burst goes with its rate."""
+    limits = limits._replace(**command.changes)  # type: ignore[arg-type]
+    for rate, burst in (("rate", "burst"), ("rate_per_key", "burst_per_key")):
+        if getattr(limits, rate):
+            continue
+        if command.changes.get(burst):
+            raise Rejection(
+                Reason.INVALID_FIELD,
+                f"limits.{burst} is set without a rate; set limits.{rate}, too",
+                field=f"limits.{burst}",
+            )
+        limits = limits._replace(**{burst: 0})
+    return limits

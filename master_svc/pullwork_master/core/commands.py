@@ -108,6 +108,19 @@ class SetPaused:
 
 
 @dataclass(frozen=True, slots=True)
+class SetLimits:
+    """Change some limits of a queue; the queue is made if need be. Answer: the `Queue`.
+
+    `changes` is by the names of `Limits`; what it does not name stays as it is, or is no limit
+    any more if `clear`.
+    """
+
+    queue: str
+    changes: dict[str, int | float]
+    clear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PurgeStep:
     """Cancel the next waiting tasks of a queue that arrived before `before_seq` (0: now).
 
@@ -287,6 +300,7 @@ Command = (
     | Retry
     | Explain
     | SetPaused
+    | SetLimits
     | PurgeStep
     | Drain
     | Evict

@@ -24,6 +24,10 @@ class Why(IntEnum):
     QUARANTINED = 7
     WORKERS_LEAVING = 8
     RECONCILING = 9
+    QUEUE_CONCURRENCY = 10
+    QUEUE_RATE = 11
+    KEY_CONCURRENCY = 12
+    KEY_RATE = 13
 
 
 class Explanation(NamedTuple):
@@ -71,6 +75,9 @@ def _queued(book: Book, task: Task) -> Explanation:
             Why.WORKERS_LEAVING,
             task,
         )
+    held_back = _held_back(book, task)
+    if held_back is not None:
+        return held_back
     ahead = _ahead(book, task)
     if all(len(each.held) >= each.slots for each in able):
         slots = sum(each.slots for each in able)
@@ -87,6 +94,44 @@ def _queued(book: Book, task: Task) -> Explanation:
         task,
         ahead,
     )
+
+
+def _held_back(book: Book, task: Task) -> Explanation | None:
+    """Says which limit of its queue holds a task back; None: none does now."""
+    gate, now_ms, key = book.gates[task.spec.queue], book.now.mono_ms, task.spec.limit_key
+    queue, limits = gate.queue.name, gate.queue.limits
+    if limits.concurrency and gate.running >= limits.concurrency:
+        return Explanation(
+            f"Queue {queue!r} is at its limit: {gate.running} tasks run of at most "
+            f"{limits.concurrency} at once.",
+            Why.QUEUE_CONCURRENCY,
+            task,
+        )
+    if opens_ms := gate.opens_ms(now_ms):
+        return Explanation(
+            f"Queue {queue!r} starts at most {limits.rate:g} tasks a second; the next may start "
+            f"in {(opens_ms - now_ms) / 1000:.3g} s.",
+            Why.QUEUE_RATE,
+            task,
+        )
+    if not key:
+        return None
+    running = gate.running_by_key.get(key, 0)
+    if limits.concurrency_per_key and running >= limits.concurrency_per_key:
+        return Explanation(
+            f"Limit key {key!r} is at its limit in queue {queue!r}: {running} of its tasks run of "
+            f"at most {limits.concurrency_per_key} at once.",
+            Why.KEY_CONCURRENCY,
+            task,
+        )
+    if opens_ms := gate.key_opens_ms(key, now_ms):
+        return Explanation(
+            f"Queue {queue!r} starts at most {limits.rate_per_key:g} tasks a second for each limit "
+            f"key; the next of {key!r} may start in {(opens_ms - now_ms) / 1000:.3g} s.",
+            Why.KEY_RATE,
+            task,
+        )
+    return None
 
 
 def _no_worker(book: Book, queue: str, type_: str) -> str:

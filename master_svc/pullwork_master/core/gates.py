@@ -85,10 +85,18 @@ class Gate:
 
     # --- limits -------------------------------------------------------------------------
 
-    def set_limits(self, limits: Limits) -> None:
+    def set_limits(self, limits: Limits, now_ms: int) -> None:
         """Puts other limits into force; what was set aside is looked at anew."""
         self.queue.limits = limits
         self._limit(limits)
+        # No bucket is emptier than empty: one that was slow to fill is not for long.
+        if limits.rate:
+            self._full_ms = min(self._full_ms, now_ms + self._burst * 1000 / limits.rate)
+        if limits.rate_per_key:
+            latest_ms = now_ms + self._key_burst * 1000 / limits.rate_per_key
+            self._key_full_ms = {
+                key: min(full_ms, latest_ms) for key, full_ms in self._key_full_ms.items()
+            }
         for key in list(self.aside):
             self._put_back(key)
         self.stir()
@@ -97,6 +105,8 @@ class Gate:
         self._limited = bool(limits.concurrency or limits.rate)
         self._keyed = bool(limits.concurrency_per_key or limits.rate_per_key)
         self._paced = bool(limits.rate or limits.rate_per_key)
+        self._burst = limits.burst or max(1, ceil(limits.rate))
+        self._key_burst = limits.burst_per_key or max(1, ceil(limits.rate_per_key))
         if not limits.rate:
             self._full_ms = 0.0
         if not limits.rate_per_key:
@@ -112,8 +122,12 @@ class Gate:
         if limits.concurrency:
             room = max(0, limits.concurrency - self.running)
         if limits.rate and room:
-            room = min(room, tokens(self._full_ms, limits.rate, limits.burst, now_ms))
+            room = min(room, self.tokens_now(now_ms))
         return room
+
+    def tokens_now(self, now_ms: int) -> int:
+        """Returns how many the queue's rate lets start now; it must have one."""
+        return tokens(self._full_ms, self.queue.limits.rate, self._burst, now_ms)
 
     def key_room(self, key: str, now_ms: int) -> int:
         """Returns how many tasks of a limit key may start now, as far as the key goes."""
@@ -124,7 +138,7 @@ class Gate:
             room = max(0, limits.concurrency_per_key - self.running_by_key.get(key, 0))
         if limits.rate_per_key and room:
             full_ms = self._key_full_ms.get(key, 0.0)
-            room = min(room, tokens(full_ms, limits.rate_per_key, limits.burst_per_key, now_ms))
+            room = min(room, tokens(full_ms, limits.rate_per_key, self._key_burst, now_ms))
         return room
 
     def bars(self, key: str, now_ms: int) -> bool:
@@ -136,7 +150,7 @@ class Gate:
         limits = self.queue.limits
         if not limits.rate:
             return 0
-        return next_token_ms(self._full_ms, limits.rate, limits.burst, now_ms)
+        return next_token_ms(self._full_ms, limits.rate, self._burst, now_ms)
 
     def key_opens_ms(self, key: str, now_ms: int) -> int:
         """Returns when the rate of a limit key lets the next start; 0: it does now."""
@@ -144,7 +158,7 @@ class Gate:
         if not limits.rate_per_key:
             return 0
         full_ms = self._key_full_ms.get(key, 0.0)
-        return next_token_ms(full_ms, limits.rate_per_key, limits.burst_per_key, now_ms)
+        return next_token_ms(full_ms, limits.rate_per_key, self._key_burst, now_ms)
 
     # --- what starts and ends -----------------------------------------------------------
 
@@ -207,6 +221,12 @@ class Gate:
         """Keeps a lane whose limit key is at its limit until there is room again."""
         self.aside.setdefault(lane.key, {})[lane] = line
         self._look_at(lane.key, self.key_opens_ms(lane.key, now_ms))
+
+    def let_go(self, lane: Lane) -> None:
+        """Forgets a lane that was set aside, with its last task."""
+        lanes = self.aside.get(lane.key)
+        if lanes is not None and lanes.pop(lane, None) is not None and not lanes:
+            del self.aside[lane.key]
 
     def watch(self, now_ms: int) -> None:
         """Asks for a look when the queue's rate lets the next start."""

@@ -64,7 +64,7 @@ def _check_lines(book: Book) -> None:
 
 
 def _check_line(book: Book, line: Line) -> None:
-    held, weight, queued = 0, 0, 0
+    held, weight, queued, aside = 0, 0, 0, 0
     for flow in line.flows.values():
         tasks = [task for lane in flow.lanes.values() for task in lane.tasks.values()]
         size = sum(map(weigh, tasks))
@@ -75,7 +75,7 @@ def _check_line(book: Book, line: Line) -> None:
         if horizon is None:
             _require(flow.queued == flow.held, "without a horizon all is in memory", line.name)
         else:
-            placed = flow.place is not None or flow.flow in line.shut
+            placed = (flow.place is not None) != (flow.flow in line.shut)
             _require(placed, "what is on disk has its place in the order", line.name, flow.flow)
         for task in tasks:
             _require(task.state is State.QUEUED, "only QUEUED tasks are in a line", task)
@@ -86,10 +86,14 @@ def _check_line(book: Book, line: Line) -> None:
         for lane in flow.lanes.values():
             placed = lane.place is not None or lane.barred
             _require(placed or not lane.tasks, "every lane has its place in the order", lane.key)
+            size = sum(map(weigh, lane.tasks.values()))
+            _require(lane.weight == size, "a lane counts what it holds", lane.key)
             if lane.barred:
+                aside += size
                 known = line.gate.aside.get(lane.key, {}).get(lane) is line
                 _require(known, "what is set aside is known to its gate", lane.key)
     _require((line.held, line.weight) == (held, weight), "a line counts what it holds", line.name)
+    _require(line.aside == aside, "a line counts what it set aside", line.name, line.aside)
     _require(line.queued == queued, "a line counts what its flows count", line.name, queued)
 
 
@@ -136,10 +140,12 @@ def _check_nobody_waits_in_vain(book: Book, line: Line) -> None:
     ]
     beyond = any(flow.place is not None for flow in line.flows.values())
     hungry = line.name in book.room.hungry
-    if line.parked:
-        _require(
-            hungry or not (ready or beyond), "nobody waits for a task that is there", line.name
-        )
+    told = not line.parked and any(
+        each.hinted and line.name in each.lines for each in book.sessions.values()
+    )
+    _require(
+        told or hungry or not (ready or beyond), "nobody waits for a task that is there", line.name
+    )
 
 
 def _check_sessions(book: Book) -> None:

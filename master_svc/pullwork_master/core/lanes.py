@@ -6,6 +6,9 @@ not after its `horizon` is in memory, every other is on disk alone. Without a ho
 
 from __future__ import annotations
 
+import heapq
+from typing import Final
+
 from pullwork_master.core.model import Task
 from pullwork_master.core.window import Key
 
@@ -13,13 +16,14 @@ from pullwork_master.core.window import Key
 class Lane:
     """The tasks of one flow and one limit key that are in memory."""
 
-    __slots__ = ("barred", "flow", "heap", "key", "place", "tasks")
+    __slots__ = ("barred", "flow", "heap", "key", "place", "tasks", "weight")
 
     def __init__(self, flow: int, key: str) -> None:
         self.flow = flow
         self.key = key
         self.tasks: dict[int, Task] = {}
         self.heap: list[Key] = []
+        self.weight = 0
         # Its entry in the line's order; None: it has none.
         self.place: Entry | None = None
         # Set aside, because its limit key is at a limit.
@@ -27,6 +31,13 @@ class Lane:
 
     def __lt__(self, other: object) -> bool:
         return False  # two entries that are equal up to here: one of them is worth nothing
+
+    def first(self) -> Key:
+        """Returns the key of its first task; it must have one."""
+        heap, tasks = self.heap, self.tasks
+        while heap[0][1] not in tasks:
+            heapq.heappop(heap)
+        return heap[0]
 
 
 class Flow:
@@ -54,5 +65,17 @@ class Flow:
         return sorted(pairs, key=lambda pair: pair[0])
 
 
+def behind(horizon: Key) -> Key:
+    """Returns where a horizon stands in the order: after the last task before it."""
+    return (horizon[0], horizon[1] + 1)
+
+
+def first_place(flow: Flow) -> tuple[int, int, int]:
+    """Returns the place of what is first of a flow in memory; the last, if all is set aside."""
+    places = [lane.place[:3] for lane in flow.lanes.values() if lane.place is not None]
+    return min(places, default=_LAST)
+
+
 # A place in the order of a line: priority (less goes first), turn, seq; and whose it is.
 Entry = tuple[int, int, int, Lane | Flow]
+_LAST: Final = (1 << 62, 0, 0)

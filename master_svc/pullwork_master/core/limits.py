@@ -50,6 +50,7 @@ TASK_BYTES: Final = 1_024  # what a task weighs in memory, beside its payload an
 FLOW_TASKS_MIN: Final = 8
 PAGES_STEP: Final = 128  # flows of a line that are read in one step: 5 ms of the disk's time
 LIMIT_KEY_CHARS_MAX: Final = 256
+TASKS_BOUND_MAX: Final = 1 << 40  # of a limit: more than a disk holds
 CONCURRENCY_MAX: Final = 1_000_000
 RATE_MAX: Final = 1_000_000.0  # a second
 RATE_MIN: Final = 1 / 3600  # a key that is slower would be remembered for too long

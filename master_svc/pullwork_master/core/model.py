@@ -294,7 +294,7 @@ class Session:
 class Limits(NamedTuple):
     """What an operator allows a queue; 0 is no limit. Rates are of tasks started in a second.
 
-    A burst is how many may start at once after a rest; it is set where its rate is.
+    A burst is how many may start at once after a rest; 0 is the rate, rounded up.
     """
 
     tasks_max: int = 0

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from pullwork_master.core.effects import PageWanted
-from pullwork_master.core.lanes import Entry, Flow, Lane
+from pullwork_master.core.lanes import Entry, Flow, Lane, behind, first_place
 from pullwork_master.core.limits import FLOW_TASKS_MIN, PAGES_STEP
 from pullwork_master.core.model import Task
 from pullwork_master.core.window import Key, weigh
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 # Entries of a heap that may be worth nothing before it is made anew.
 STALE_MAX: Final = 64
-_LAST = (1 << 62, 0, 0)
 
 
 class Line:
@@ -46,10 +45,13 @@ class Line:
         # What of it is in memory: tasks and bytes.
         self.held = 0
         self.weight = 0
-        # Flows of which a page is due, and those of which none is read: what is set aside of
-        # them in memory is enough.
+        # Flows of which a page is due, and those of which none is read, since enough is set aside
+        # in memory of them, or of all (bytes).
         self.low: dict[int, None] = {}
         self.shut: dict[int, None] = {}
+        self.aside = 0
+        self._crowded = False
+        self._shut_quota = 0  # when a flow was last shut
         # Flows in which tasks wait, and how many of a flow's tasks may be in memory.
         self._active = 0
         self._quota = room.line_tasks
@@ -112,7 +114,7 @@ class Line:
         if lane is not None and task.seq in lane.tasks:
             self._drop(flow, lane, task)
         if flow.horizon is not None:
-            self._look_behind(flow)
+            self._lookbehind(flow)
         if not flow.queued:
             self._rest(flow)
 
@@ -153,6 +155,8 @@ class Line:
     def _divide(self) -> None:
         whole = self._room.line_tasks
         self._quota = max(whole // max(1, self._active), min(whole, FLOW_TASKS_MIN))
+        if self.shut and self._quota >= 2 * self._shut_quota:
+            self._reopen(list(self.shut))
 
     def _push(self, flow: Flow, task: Task, key: Key) -> None:
         lane = flow.lanes.get(task.spec.limit_key)
@@ -164,6 +168,7 @@ class Line:
             # The keys of those that left are let go.
             lane.heap = sorted(each.key for each in lane.tasks.values())
         weight = weigh(task)
+        lane.weight += weight
         flow.held += 1
         flow.weight += weight
         self.held += 1
@@ -173,7 +178,9 @@ class Line:
             self._room.enter(self)
         place = lane.place
         if place is None:
-            if not lane.barred:
+            if lane.barred:
+                self.aside += weight
+            else:
                 self._enter(lane, key)
         elif key < (place[0], place[2]):
             self._enter(lane, key)
@@ -181,16 +188,19 @@ class Line:
     def _drop(self, flow: Flow, lane: Lane, task: Task) -> None:
         del lane.tasks[task.seq]
         weight = weigh(task)
+        lane.weight -= weight
         flow.held -= 1
         flow.weight -= weight
         self.held -= 1
         self.weight -= weight
         self._room.weight -= weight
         if lane.barred:
-            self._reopen()
+            self._lighten(flow, weight)
         if not lane.tasks:
             lane.place = None
-            lane.barred = False
+            if lane.barred:
+                lane.barred = False
+                self.gate.let_go(lane)
             lane.heap.clear()
             if len(flow.lanes) > 1:
                 del flow.lanes[lane.key]
@@ -206,14 +216,15 @@ class Line:
 
     def _close(self, flow: Flow, horizon: Key) -> None:
         flow.horizon = horizon
-        self._enter(flow, horizon)
+        self.shut.pop(flow.flow, None)
+        self._enter(flow, behind(horizon))
 
     def _open(self, flow: Flow) -> None:
         flow.horizon = flow.place = None
         self.low.pop(flow.flow, None)
         self.shut.pop(flow.flow, None)
 
-    def _look_behind(self, flow: Flow) -> None:
+    def _lookbehind(self, flow: Flow) -> None:
         """Has the next page read when little is left; forgets a horizon with nothing behind it."""
         if flow.queued == flow.held:
             self._open(flow)
@@ -233,24 +244,30 @@ class Line:
 
         What is set aside may take as much memory as all that waits in the line may.
         """
-        if flow.held >= 2 * self._quota:
+        if self.aside >= self._room.share:
+            self._crowded = True
             return True
-        if not self.gate.aside:
-            return False
-        aside = sum(
-            each.weight
-            for each in self.flows.values()
-            if any(lane.barred for lane in each.lanes.values())
-        )
-        return aside >= self._room.share
+        return flow.held > self._quota  # one page more, and all flows would be cut down
 
-    def _reopen(self) -> None:
-        """Lets what was shut be read again, since something that was set aside is gone."""
-        shut, self.shut = self.shut, {}
-        for number in shut:
+    def _lighten(self, flow: Flow, weight: int) -> None:
+        """Takes note that less of a flow is set aside: what was shut for it is read again.
+
+        What was shut for all of the line waits until half of it is gone: a thousand flows may be
+        shut, and must not be looked at for each task.
+        """
+        self.aside -= weight
+        if self._crowded and 2 * self.aside <= self._room.share:
+            self._crowded = False
+            self._reopen(list(self.shut))
+        elif flow.flow in self.shut:
+            self._reopen([flow.flow])
+
+    def _reopen(self, numbers: list[int]) -> None:
+        for number in numbers:
+            del self.shut[number]
             flow = self.flows[number]
             if flow.horizon is not None:
-                self._enter(flow, flow.horizon)
+                self._enter(flow, behind(flow.horizon))
 
     def pages(self) -> list[PageWanted]:
         """Returns what must be read of it: of the flows that are low, those whose turn is next."""
@@ -282,9 +299,9 @@ class Line:
         held = [flow for flow in self.flows.values() if flow.held]
         for flow in held:
             gone += self._cut(flow, self._quota, part)
-        held.sort(key=_first_place)
+        held.sort(key=first_place)
         # One task at least stays for who waits for it.
-        least = 1 if self.parked else 0
+        least = 1 if self.parked or self.idle else 0
         while self.weight > self._room.share and len(held) > least:
             gone += self._cut(held.pop(), 0, 0)
         return gone
@@ -321,8 +338,8 @@ class Line:
         """Puts a lane back that was set aside."""
         if lane.barred:
             lane.barred = False
-            self._enter(lane, min(task.key for task in lane.tasks.values()))
-            self._reopen()
+            self._enter(lane, lane.first())
+            self._lighten(self.flows[lane.flow], lane.weight)
 
     def first(self, now_ms: int) -> Task | None:
         """Returns whose turn it is, without taking it.
@@ -345,21 +362,19 @@ class Line:
                     what.place = None
                     self.low.pop(what.flow, None)
                     self.shut[what.flow] = None
+                    self._shut_quota = self._quota
                     continue
-                seq = entry[2]
-                priority = entry[0]
+                priority, seq = entry[0], entry[2]
             else:
-                heap, tasks = what.heap, what.tasks
-                while heap[0][1] not in tasks:
-                    heapq.heappop(heap)
-                priority, seq = heap[0]
+                priority, seq = what.first()
                 if seq == entry[2] and turn == entry[1]:
                     if what.key and gate.bars(what.key, now_ms):
                         what.place = None
                         what.barred = True
+                        self.aside += what.weight
                         gate.set_aside(self, what, now_ms)
                         continue
-                    return tasks[seq]
+                    return what.tasks[seq]
             what.place = entry = (priority, turn, seq, what)
             heapq.heapreplace(order, entry)
         return None
@@ -371,18 +386,14 @@ class Line:
     def startable(self, most: int, now_ms: int) -> int:
         """Counts what may start now, up to a bound; what is on disk alone counts in full."""
         count = 0
-        for flow in self.flows.values():
-            if flow.place is not None:
-                count += flow.queued - flow.held
-            for lane in flow.lanes.values():
-                if not lane.barred:
-                    count += min(len(lane.tasks), self.gate.key_room(lane.key, now_ms))
+        for entry in self._order:
+            what = entry[3]
+            if what.place is not entry:
+                continue
+            if isinstance(what, Flow):
+                count += what.queued - what.held
+            else:
+                count += min(len(what.tasks), self.gate.key_room(what.key, now_ms))
             if count >= most:
                 return most
         return count
-
-
-def _first_place(flow: Flow) -> tuple[int, int, int]:
-    """Returns the place of what is first of a flow in memory; the last, if all is set aside."""
-    places = [lane.place[:3] for lane in flow.lanes.values() if lane.place is not None]
-    return min(places, default=_LAST)

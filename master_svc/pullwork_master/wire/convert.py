@@ -9,7 +9,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pullwork.v1 import queue_pb2, task_pb2, worker_pb2
 from pullwork_master.core.book import Book
-from pullwork_master.core.model import Attempt, Contact, Failure, Grant, Queue, Session, Spec, Task
+from pullwork_master.core.gates import Gate
+from pullwork_master.core.model import (
+    Attempt,
+    Contact,
+    Failure,
+    Grant,
+    Now,
+    Queue,
+    Session,
+    Spec,
+    Task,
+)
 
 
 def moment(ms: int) -> Timestamp:
@@ -104,7 +115,14 @@ def _alike(kept: Spec) -> task_pb2.TaskSpec:
 
 def _fill_spec(made: task_pb2.TaskSpec, kept: Spec, *, payload: bool) -> None:
     alike = kept._replace(
-        id="", payload=b"", headers=(), not_before_ms=0, unique_key="", digest=b""
+        id="",
+        payload=b"",
+        headers=(),
+        not_before_ms=0,
+        unique_key="",
+        digest=b"",
+        limit_key="",
+        flow=0,
     )
     made.CopyFrom(_alike(alike))
     made.task_id = kept.id
@@ -114,6 +132,8 @@ def _fill_spec(made: task_pb2.TaskSpec, kept: Spec, *, payload: bool) -> None:
         made.headers.update(kept.headers)
     if kept.unique_key:
         made.unique_key = kept.unique_key
+    if kept.limit_key:
+        made.limit_key = kept.limit_key
     if kept.not_before_ms:
         _put(made.not_before, kept.not_before_ms)
 
@@ -197,7 +217,7 @@ def member(kept: Session) -> worker_pb2.Member:
     )
 
 
-def queue(kept: Queue, book: Book) -> queue_pb2.Queue:
+def queue(kept: Queue, book: Book, now: Now) -> queue_pb2.Queue:
     """Shows a queue and its lines."""
     lines = sorted(book.lines_of(kept.name), key=lambda line: line.type)
     serving = [
@@ -221,4 +241,16 @@ def queue(kept: Queue, book: Book) -> queue_pb2.Queue:
             for line in lines
         ],
         created_at=moment(kept.created_ms),
+        limits=queue_pb2.QueueLimits(**kept.limits._asdict()),
+        use=_use(book.gate(kept.name), now),
     )
+
+
+def _use(gate: Gate, now: Now) -> queue_pb2.QueueUse:
+    made = queue_pb2.QueueUse(keys_held_back=len(gate.aside))
+    if gate.queue.limits.rate:
+        made.tokens = gate.tokens_now(now.mono_ms)
+        opens_ms = gate.opens_ms(now.mono_ms)
+        if opens_ms:
+            made.next_token.FromMilliseconds(opens_ms - now.mono_ms)
+    return made

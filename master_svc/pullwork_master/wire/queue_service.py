@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import grpc.aio
 
 from pullwork.v1 import queue_pb2, queue_service_pb2_grpc
 from pullwork.v1 import queue_service_pb2 as pb
-from pullwork_master.core.commands import Purged, PurgeStep, SetPaused
-from pullwork_master.core.model import Queue
+from pullwork_master.core import limits as bounds
+from pullwork_master.core.commands import Purged, PurgeStep, SetLimits, SetPaused
+from pullwork_master.core.model import NO_LIMITS, Queue
 from pullwork_master.engine import Engine
 from pullwork_master.wire import convert, fields
+
+# The largest of each limit that is a whole number.
+_MOST: Final = {
+    "tasks_max": bounds.TASKS_BOUND_MAX,
+    "concurrency": bounds.CONCURRENCY_MAX,
+    "burst": bounds.CONCURRENCY_MAX,
+    "concurrency_per_key": bounds.CONCURRENCY_MAX,
+    "burst_per_key": bounds.CONCURRENCY_MAX,
+    "weight": bounds.WEIGHT_MAX,
+}
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -58,9 +69,39 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
             before_seq, done = purged.before_seq, purged.done
         return pb.PurgeQueueResponse(cancelled=cancelled)
 
+    async def SetQueueLimits(
+        self, request: pb.SetQueueLimitsRequest, context: Context
+    ) -> pb.SetQueueLimitsResponse:
+        """Changes a queue's limits."""
+        name, changes = fields.name(request.name, "name"), _limits(request.limits)
+        if not (changes or request.clear):
+            fields.refuse("limits", "says nothing; name a limit, or set clear")
+        command = SetLimits(name, changes, request.clear)
+        return pb.SetQueueLimitsResponse(queue=self._shown(await self._engine.ask(command)))
+
     async def _set_paused(self, name: str, *, paused: bool) -> queue_pb2.Queue:
         queue: Queue = await self._engine.ask(SetPaused(fields.name(name, "name"), paused))
         return self._shown(queue)
 
     def _shown(self, queue: Queue) -> queue_pb2.Queue:
-        return convert.queue(queue, self._engine.core.book)
+        return convert.queue(queue, self._engine.core.book, self._engine.now())
+
+
+def _limits(asked: queue_pb2.QueueLimits) -> dict[str, int | float]:
+    """Checks the limits that are named."""
+    said = {field.name: value for field, value in asked.ListFields()}
+    for name, most in _MOST.items():
+        if name in said:
+            fields.number(said[name], f"limits.{name}", 0, most)
+    for name in ("rate", "rate_per_key"):
+        rate = said.get(name, 0.0)
+        # What is no number is not equal to itself, and not between any two.
+        if rate != 0 and not bounds.RATE_MIN <= rate <= bounds.RATE_MAX:
+            fields.refuse(
+                f"limits.{name}",
+                f"is {rate:g} a second; it must be from 1/3600 to {bounds.RATE_MAX:,.0f}, or 0: "
+                "no limit",
+            )
+    if said.get("weight") == 0:
+        said["weight"] = NO_LIMITS.weight
+    return said

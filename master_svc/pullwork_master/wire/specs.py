@@ -79,7 +79,8 @@ def new_task(spec: task_pb2.TaskSpec, policy: Policy) -> NewTask:
         ),
         unique_key=fields.text(spec.unique_key, "unique_key", limits.UNIQUE_KEY_CHARS_MAX),
         digest=_digest(spec) if chosen else b"",
-        flow=flow_of(spec.owner, ""),
+        limit_key=fields.text(spec.limit_key, "limit_key", limits.LIMIT_KEY_CHARS_MAX),
+        flow=flow_of(spec.owner, spec.limit_key),
     )
     delay_ms = fields.duration_ms(spec.delay, "delay") if spec.HasField("delay") else 0
     return NewTask(made, delay_ms)

@@ -57,6 +57,21 @@ def read_span(text: str | None, flag: str) -> float | None:
         ) from None
 
 
+def read_rate(text: str | None, flag: str) -> float | None:
+    """Reads a rate such as `5/s` or `300/m`; raises InvalidFieldError that names the flag."""
+    if text is None:
+        return None
+    number, _, unit = text.partition("/")
+    try:
+        return float(number) / {"": 1, "s": 1, "m": 60, "h": 3600}[unit]
+    except (KeyError, ValueError):
+        raise InvalidFieldError(
+            f"{flag} can't be {text!r}: write tasks a second, or a number with /s, /m or /h, e.g. "
+            "300/m; 0 for no limit",
+            field=flag,
+        ) from None
+
+
 def read_headers(words: Sequence[str]) -> dict[str, str]:
     """Reads `name=value` words; raises InvalidFieldError."""
     headers = {}

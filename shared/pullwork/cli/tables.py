@@ -55,6 +55,7 @@ def print_task(task: TaskInfo) -> None:
         "priority": str(task.priority) if task.priority else "",
         "owner": escape(task.owner),
         "unique key": escape(task.unique_key),
+        "limit key": escape(task.limit_key),
         "headers": escape(", ".join(f"{key}={value}" for key, value in task.headers.items())),
         "attempt": f"{task.attempt} (failures {task.failures} of {task.retry.max_attempts}, "
         f"worker deaths {task.worker_deaths} of {task.max_worker_deaths})",
@@ -147,10 +148,42 @@ def print_queues(queues: Iterable[QueueInfo]) -> None:
             str(queue.running),
             "",
         )
+        if said := limits_text(queue):
+            made.add(f"  [dim]{said}[/]", "", "", "", "", "")
         for line in queue.lines:
             numbers = (str(line.waiting), "", str(line.running), str(line.workers))
             made.add(f"  {escape(line.type)}", "", *numbers, style="dim")
     made.print()
+
+
+def limits_text(queue: QueueInfo) -> str:
+    """Says what a queue is allowed and how much of that is used up, in a line; empty: all."""
+    limits, use = queue.limits, queue.use
+    said = []
+    if limits.tasks_max:
+        said.append(f"{queue.waiting + queue.scheduled:,} of {limits.tasks_max:,} wait")
+    if limits.concurrency:
+        said.append(f"{queue.running} of {limits.concurrency} run")
+    if limits.rate:
+        tokens = f"{use.tokens} may start now"
+        said.append(f"{_rate_text(limits.rate, limits.burst)} ({tokens})")
+    if limits.concurrency_per_key:
+        said.append(f"{limits.concurrency_per_key} at once per key")
+    if limits.rate_per_key:
+        said.append(f"{_rate_text(limits.rate_per_key, limits.burst_per_key)} per key")
+    if use.keys_held_back:
+        said.append(f"{use.keys_held_back} keys held back")
+    if limits.weight != 1:
+        said.append(f"weight {limits.weight}")
+    return "; ".join(said)
+
+
+def _rate_text(rate: float, burst: int) -> str:
+    """Says a rate in the largest unit in which it is a number of tasks."""
+    units = (("s", 1), ("m", 60), ("h", 3600))
+    unit, seconds = next((each for each in units if rate * each[1] >= 1), units[-1])
+    said = f"{rate * seconds:g}/{unit}"
+    return f"{said}, {burst} in a burst" if burst else said
 
 
 def print_members(members: Iterable[MemberInfo]) -> None:

@@ -22,18 +22,23 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17pullwork/v1/queue.proto\x12\x0bpullwork.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x01\n\x05Queue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x0f\n\x07waiting\x18\x03 \x01(\x03\x12\x11\n\tscheduled\x18\x04 \x01(\x03\x12\x0f\n\x07running\x18\x05 \x01(\x03\x12 \n\x05lines\x18\x06 \x03(\x0b\x32\x11.pullwork.v1.Line\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x04Line\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x0f\n\x07running\x18\x03 \x01(\x03\x12\x0f\n\x07workers\x18\x04 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17pullwork/v1/queue.proto\x12\x0bpullwork.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x01\n\x05Queue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x0f\n\x07waiting\x18\x03 \x01(\x03\x12\x11\n\tscheduled\x18\x04 \x01(\x03\x12\x0f\n\x07running\x18\x05 \x01(\x03\x12 \n\x05lines\x18\x06 \x03(\x0b\x32\x11.pullwork.v1.Line\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x06limits\x18\x08 \x01(\x0b\x32\x18.pullwork.v1.QueueLimits\x12\"\n\x03use\x18\t \x01(\x0b\x32\x15.pullwork.v1.QueueUse\"\xcb\x02\n\x0bQueueLimits\x12\x16\n\ttasks_max\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x0b\x63oncurrency\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x11\n\x04rate\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05\x62urst\x18\x04 \x01(\x05H\x03\x88\x01\x01\x12 \n\x13\x63oncurrency_per_key\x18\x05 \x01(\x05H\x04\x88\x01\x01\x12\x19\n\x0crate_per_key\x18\x06 \x01(\x01H\x05\x88\x01\x01\x12\x1a\n\rburst_per_key\x18\x07 \x01(\x05H\x06\x88\x01\x01\x12\x13\n\x06weight\x18\x08 \x01(\x05H\x07\x88\x01\x01\x42\x0c\n\n_tasks_maxB\x0e\n\x0c_concurrencyB\x07\n\x05_rateB\x08\n\x06_burstB\x16\n\x14_concurrency_per_keyB\x0f\n\r_rate_per_keyB\x10\n\x0e_burst_per_keyB\t\n\x07_weight\"q\n\x08QueueUse\x12\x13\n\x06tokens\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12-\n\nnext_token\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0ekeys_held_back\x18\x03 \x01(\x05\x42\t\n\x07_tokens\"G\n\x04Line\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x0f\n\x07running\x18\x03 \x01(\x03\x12\x0f\n\x07workers\x18\x04 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pullwork.v1.queue_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUEUE']._serialized_start=74
-  _globals['_QUEUE']._serialized_end=246
-  _globals['_LINE']._serialized_start=248
-  _globals['_LINE']._serialized_end=319
+  _globals['_QUEUE']._serialized_start=106
+  _globals['_QUEUE']._serialized_end=356
+  _globals['_QUEUELIMITS']._serialized_start=359
+  _globals['_QUEUELIMITS']._serialized_end=690
+  _globals['_QUEUEUSE']._serialized_start=692
+  _globals['_QUEUEUSE']._serialized_end=805
+  _globals['_LINE']._serialized_start=807
+  _globals['_LINE']._serialized_end=878
 # @@protoc_insertion_point(module_scope)

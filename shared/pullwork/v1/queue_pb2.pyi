@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -34,6 +35,8 @@ class Queue(_message.Message):
     RUNNING_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name."""
     paused: _builtins.bool
@@ -52,6 +55,14 @@ class Queue(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When the queue was made."""
 
+    @_builtins.property
+    def limits(self) -> Global___QueueLimits:
+        """What an operator allows it."""
+
+    @_builtins.property
+    def use(self) -> Global___QueueUse:
+        """How much of that is used up."""
+
     def __init__(
         self,
         *,
@@ -62,14 +73,147 @@ class Queue(_message.Message):
         running: _builtins.int = ...,
         lines: _abc.Iterable[Global___Line] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        limits: Global___QueueLimits | None = ...,
+        use: Global___QueueUse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "limits", b"limits", "use", b"use"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "lines", b"lines", "name", b"name", "paused", b"paused", "running", b"running", "scheduled", b"scheduled", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "limits", b"limits", "lines", b"lines", "name", b"name", "paused", b"paused", "running", b"running", "scheduled", b"scheduled", "use", b"use", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Queue: _TypeAlias = Queue  # noqa: Y015
+
+@_typing.final
+class QueueLimits(_message.Message):
+    """QueueLimits is what an operator allows a queue; 0 is no limit. In a request, what is
+    absent stays as it is; in an answer nothing is absent. A limit holds tasks back, it
+    never refuses or stops one, save `tasks_max`. What a limit key holds back does not
+    hold back others: it is set aside in the master's memory, up to what a line may hold
+    there.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_MAX_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    BURST_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_PER_KEY_FIELD_NUMBER: _builtins.int
+    RATE_PER_KEY_FIELD_NUMBER: _builtins.int
+    BURST_PER_KEY_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    tasks_max: _builtins.int
+    """Tasks that may wait (QUEUED or SCHEDULED); more are refused as QUEUE_FULL. The
+    master's own bound holds too. At most 2^40.
+    """
+    concurrency: _builtins.int
+    """Tasks that may be RUNNING at once, those that a worker holds ahead included. At
+    most 1,000,000.
+    """
+    rate: _builtins.float
+    """Attempts that may start in a second, on the average; from 1/3600 to 1,000,000.
+    A ticket counts when it is granted, and is not given back if its attempt never
+    starts. Counted anew from the master's last start: it begins with a full burst.
+    """
+    burst: _builtins.int
+    """How many may start at once after a rest; at most 1,000,000. It goes with `rate`.
+    0: the rate, rounded up.
+    """
+    concurrency_per_key: _builtins.int
+    """As `concurrency`, for the tasks of each `limit_key`."""
+    rate_per_key: _builtins.float
+    """As `rate`, for the tasks of each `limit_key`."""
+    burst_per_key: _builtins.int
+    """As `burst`, for each `limit_key`."""
+    weight: _builtins.int
+    """Its part of the workers that serve several queues, against theirs; 1 to 100. 0:
+    the default, 1.
+    """
+    def __init__(
+        self,
+        *,
+        tasks_max: _builtins.int | None = ...,
+        concurrency: _builtins.int | None = ...,
+        rate: _builtins.float | None = ...,
+        burst: _builtins.int | None = ...,
+        concurrency_per_key: _builtins.int | None = ...,
+        rate_per_key: _builtins.float | None = ...,
+        burst_per_key: _builtins.int | None = ...,
+        weight: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_burst", b"_burst", "_burst_per_key", b"_burst_per_key", "_concurrency", b"_concurrency", "_concurrency_per_key", b"_concurrency_per_key", "_rate", b"_rate", "_rate_per_key", b"_rate_per_key", "_tasks_max", b"_tasks_max", "_weight", b"_weight", "burst", b"burst", "burst_per_key", b"burst_per_key", "concurrency", b"concurrency", "concurrency_per_key", b"concurrency_per_key", "rate", b"rate", "rate_per_key", b"rate_per_key", "tasks_max", b"tasks_max", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_burst", b"_burst", "_burst_per_key", b"_burst_per_key", "_concurrency", b"_concurrency", "_concurrency_per_key", b"_concurrency_per_key", "_rate", b"_rate", "_rate_per_key", b"_rate_per_key", "_tasks_max", b"_tasks_max", "_weight", b"_weight", "burst", b"burst", "burst_per_key", b"burst_per_key", "concurrency", b"concurrency", "concurrency_per_key", b"concurrency_per_key", "rate", b"rate", "rate_per_key", b"rate_per_key", "tasks_max", b"tasks_max", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__burst: _TypeAlias = _typing.Literal["burst"]  # noqa: Y015
+    _WhichOneofArgType__burst: _TypeAlias = _typing.Literal["_burst", b"_burst"]  # noqa: Y015
+    _WhichOneofReturnType__burst_per_key: _TypeAlias = _typing.Literal["burst_per_key"]  # noqa: Y015
+    _WhichOneofArgType__burst_per_key: _TypeAlias = _typing.Literal["_burst_per_key", b"_burst_per_key"]  # noqa: Y015
+    _WhichOneofReturnType__concurrency: _TypeAlias = _typing.Literal["concurrency"]  # noqa: Y015
+    _WhichOneofArgType__concurrency: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency"]  # noqa: Y015
+    _WhichOneofReturnType__concurrency_per_key: _TypeAlias = _typing.Literal["concurrency_per_key"]  # noqa: Y015
+    _WhichOneofArgType__concurrency_per_key: _TypeAlias = _typing.Literal["_concurrency_per_key", b"_concurrency_per_key"]  # noqa: Y015
+    _WhichOneofReturnType__rate: _TypeAlias = _typing.Literal["rate"]  # noqa: Y015
+    _WhichOneofArgType__rate: _TypeAlias = _typing.Literal["_rate", b"_rate"]  # noqa: Y015
+    _WhichOneofReturnType__rate_per_key: _TypeAlias = _typing.Literal["rate_per_key"]  # noqa: Y015
+    _WhichOneofArgType__rate_per_key: _TypeAlias = _typing.Literal["_rate_per_key", b"_rate_per_key"]  # noqa: Y015
+    _WhichOneofReturnType__tasks_max: _TypeAlias = _typing.Literal["tasks_max"]  # noqa: Y015
+    _WhichOneofArgType__tasks_max: _TypeAlias = _typing.Literal["_tasks_max", b"_tasks_max"]  # noqa: Y015
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__burst) -> _WhichOneofReturnType__burst | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__burst_per_key) -> _WhichOneofReturnType__burst_per_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__concurrency) -> _WhichOneofReturnType__concurrency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__concurrency_per_key) -> _WhichOneofReturnType__concurrency_per_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rate) -> _WhichOneofReturnType__rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_per_key) -> _WhichOneofReturnType__rate_per_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tasks_max) -> _WhichOneofReturnType__tasks_max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+
+Global___QueueLimits: _TypeAlias = QueueLimits  # noqa: Y015
+
+@_typing.final
+class QueueUse(_message.Message):
+    """QueueUse is how much of a queue's limits is used up. How many run is in `Queue`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: _builtins.int
+    NEXT_TOKEN_FIELD_NUMBER: _builtins.int
+    KEYS_HELD_BACK_FIELD_NUMBER: _builtins.int
+    tokens: _builtins.int
+    """Attempts that `rate` lets start now. Absent: there is no rate."""
+    keys_held_back: _builtins.int
+    """Limit keys at a limit of theirs, of which tasks are set aside."""
+    @_builtins.property
+    def next_token(self) -> _duration_pb2.Duration:
+        """How long until it lets the next start. Absent: it may start now."""
+
+    def __init__(
+        self,
+        *,
+        tokens: _builtins.int | None = ...,
+        next_token: _duration_pb2.Duration | None = ...,
+        keys_held_back: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_tokens", b"_tokens", "next_token", b"next_token", "tokens", b"tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tokens", b"_tokens", "keys_held_back", b"keys_held_back", "next_token", b"next_token", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__tokens: _TypeAlias = _typing.Literal["tokens"]  # noqa: Y015
+    _WhichOneofArgType__tokens: _TypeAlias = _typing.Literal["_tokens", b"_tokens"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens) -> _WhichOneofReturnType__tokens | None: ...
+
+Global___QueueUse: _TypeAlias = QueueUse  # noqa: Y015
 
 @_typing.final
 class Line(_message.Message):

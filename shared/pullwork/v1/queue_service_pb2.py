@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from pullwork.v1 import queue_pb2 as pullwork_dot_v1_dot_queue__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpullwork/v1/queue_service.proto\x12\x0bpullwork.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17pullwork/v1/queue.proto\"\x13\n\x11ListQueuesRequest\"8\n\x12ListQueuesResponse\x12\"\n\x06queues\x18\x01 \x03(\x0b\x32\x12.pullwork.v1.Queue\"\x1f\n\x0fGetQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"5\n\x10GetQueueResponse\x12!\n\x05queue\x18\x01 \x01(\x0b\x32\x12.pullwork.v1.Queue\"!\n\x11PauseQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"7\n\x12PauseQueueResponse\x12!\n\x05queue\x18\x01 \x01(\x0b\x32\x12.pullwork.v1.Queue\"\"\n\x12ResumeQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x13ResumeQueueResponse\x12!\n\x05queue\x18\x01 \x01(\x0b\x32\x12.pullwork.v1.Queue\"!\n\x11PurgeQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\'\n\x12PurgeQueueResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x03\x32\xa3\x04\n\x0cQueueService\x12^\n\nListQueues\x12\x1e.pullwork.v1.ListQueuesRequest\x1a\x1f.pullwork.v1.ListQueuesResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/queues\x12_\n\x08GetQueue\x12\x1c.pullwork.v1.GetQueueRequest\x1a\x1d.pullwork.v1.GetQueueResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/queues/{name}\x12n\n\nPauseQueue\x12\x1e.pullwork.v1.PauseQueueRequest\x1a\x1f.pullwork.v1.PauseQueueResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/queues/{name}/pause:\x01*\x12r\n\x0bResumeQueue\x12\x1f.pullwork.v1.ResumeQueueRequest\x1a .pullwork.v1.ResumeQueueResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/queues/{name}/resume:\x01*\x12n\n\nPurgeQueue\x12\x1e.pullwork.v1.PurgeQueueRequest\x1a\x1f.pullwork.v1.PurgeQueueResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/queues/{name}/purge:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpullwork/v1/queue_service.proto\x12\x0bpullwork.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17pullwork/v1/queue.proto\"\x13\n\x11ListQueuesRequest\"8\n\x12ListQueuesResponse\x12\"\n\x06queues\x18\x01 \x03(\x0b\x32\x12.pullwork.v1.Queue\"\x1f\n\x0fGetQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"5\n\x10GetQueueResponse\x12!\n\x05queue\x18\x01 \x01(\x0b\x32\x12.pullwork.v1.Queue\"!\n\x11PauseQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"7\n\x12PauseQueueResponse\x12!\n\x05queue\x18\x01 \x01(\x0b\x32\x12.pullwork.v1.Queue\"\"\n\x12ResumeQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x13ResumeQueueResponse\x12!\n\x05queue\x18\x01 \x01(\x0b\x32\x12.pullwork.v1.Queue\"^\n\x15SetQueueLimitsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x06limits\x18\x02 \x01(\x0b\x32\x18.pullwork.v1.QueueLimits\x12\r\n\x05\x63lear\x18\x03 \x01(\x08\";\n\x16SetQueueLimitsResponse\x12!\n\x05queue\x18\x01 \x01(\x0b\x32\x12.pullwork.v1.Queue\"!\n\x11PurgeQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\'\n\x12PurgeQueueResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x03\x32\xa0\x05\n\x0cQueueService\x12^\n\nListQueues\x12\x1e.pullwork.v1.ListQueuesRequest\x1a\x1f.pullwork.v1.ListQueuesResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/queues\x12_\n\x08GetQueue\x12\x1c.pullwork.v1.GetQueueRequest\x1a\x1d.pullwork.v1.GetQueueResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/queues/{name}\x12n\n\nPauseQueue\x12\x1e.pullwork.v1.PauseQueueRequest\x1a\x1f.pullwork.v1.PauseQueueResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/queues/{name}/pause:\x01*\x12r\n\x0bResumeQueue\x12\x1f.pullwork.v1.ResumeQueueRequest\x1a .pullwork.v1.ResumeQueueResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/queues/{name}/resume:\x01*\x12{\n\x0eSetQueueLimits\x12\".pullwork.v1.SetQueueLimitsRequest\x1a#.pullwork.v1.SetQueueLimitsResponse\" \x82\xd3\xe4\x93\x02\x1a\x32\x15/queues/{name}/limits:\x01*\x12n\n\nPurgeQueue\x12\x1e.pullwork.v1.PurgeQueueRequest\x1a\x1f.pullwork.v1.PurgeQueueResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/queues/{name}/purge:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUESERVICE'].methods_by_name['PauseQueue']._serialized_options = b'\202\323\344\223\002\031\"\024/queues/{name}/pause:\001*'
   _globals['_QUEUESERVICE'].methods_by_name['ResumeQueue']._loaded_options = None
   _globals['_QUEUESERVICE'].methods_by_name['ResumeQueue']._serialized_options = b'\202\323\344\223\002\032\"\025/queues/{name}/resume:\001*'
+  _globals['_QUEUESERVICE'].methods_by_name['SetQueueLimits']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['SetQueueLimits']._serialized_options = b'\202\323\344\223\002\0322\025/queues/{name}/limits:\001*'
   _globals['_QUEUESERVICE'].methods_by_name['PurgeQueue']._loaded_options = None
   _globals['_QUEUESERVICE'].methods_by_name['PurgeQueue']._serialized_options = b'\202\323\344\223\002\031\"\024/queues/{name}/purge:\001*'
   _globals['_LISTQUEUESREQUEST']._serialized_start=103
@@ -59,10 +61,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMEQUEUEREQUEST']._serialized_end=396
   _globals['_RESUMEQUEUERESPONSE']._serialized_start=398
   _globals['_RESUMEQUEUERESPONSE']._serialized_end=454
-  _globals['_PURGEQUEUEREQUEST']._serialized_start=456
-  _globals['_PURGEQUEUEREQUEST']._serialized_end=489
-  _globals['_PURGEQUEUERESPONSE']._serialized_start=491
-  _globals['_PURGEQUEUERESPONSE']._serialized_end=530
-  _globals['_QUEUESERVICE']._serialized_start=533
-  _globals['_QUEUESERVICE']._serialized_end=1080
+  _globals['_SETQUEUELIMITSREQUEST']._serialized_start=456
+  _globals['_SETQUEUELIMITSREQUEST']._serialized_end=550
+  _globals['_SETQUEUELIMITSRESPONSE']._serialized_start=552
+  _globals['_SETQUEUELIMITSRESPONSE']._serialized_end=611
+  _globals['_PURGEQUEUEREQUEST']._serialized_start=613
+  _globals['_PURGEQUEUEREQUEST']._serialized_end=646
+  _globals['_PURGEQUEUERESPONSE']._serialized_start=648
+  _globals['_PURGEQUEUERESPONSE']._serialized_end=687
+  _globals['_QUEUESERVICE']._serialized_start=690
+  _globals['_QUEUESERVICE']._serialized_end=1362
 # @@protoc_insertion_point(module_scope)

@@ -58,6 +58,11 @@ class QueueServiceStub:
                 request_serializer=pullwork_dot_v1_dot_queue__service__pb2.ResumeQueueRequest.SerializeToString,
                 response_deserializer=pullwork_dot_v1_dot_queue__service__pb2.ResumeQueueResponse.FromString,
                 _registered_method=True)
+        self.SetQueueLimits = channel.unary_unary(
+                '/pullwork.v1.QueueService/SetQueueLimits',
+                request_serializer=pullwork_dot_v1_dot_queue__service__pb2.SetQueueLimitsRequest.SerializeToString,
+                response_deserializer=pullwork_dot_v1_dot_queue__service__pb2.SetQueueLimitsResponse.FromString,
+                _registered_method=True)
         self.PurgeQueue = channel.unary_unary(
                 '/pullwork.v1.QueueService/PurgeQueue',
                 request_serializer=pullwork_dot_v1_dot_queue__service__pb2.PurgeQueueRequest.SerializeToString,
@@ -104,6 +109,18 @@ class QueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetQueueLimits(self, request, context):
+        """SetQueueLimits changes those limits of a queue that it names; a queue that is not
+        there is made.
+        They hold for what starts from then on, and survive a restart of the master.
+        Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); TOO_MANY_REQUESTS
+        (RESOURCE_EXHAUSTED) if there are as many queues as the master keeps; DISK_FULL
+        (RESOURCE_EXHAUSTED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PurgeQueue(self, request, context):
         """PurgeQueue cancels every task that waits in a queue (QUEUED or SCHEDULED) when the call
         arrives. Running tasks go on.
@@ -135,6 +152,11 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     servicer.ResumeQueue,
                     request_deserializer=pullwork_dot_v1_dot_queue__service__pb2.ResumeQueueRequest.FromString,
                     response_serializer=pullwork_dot_v1_dot_queue__service__pb2.ResumeQueueResponse.SerializeToString,
+            ),
+            'SetQueueLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetQueueLimits,
+                    request_deserializer=pullwork_dot_v1_dot_queue__service__pb2.SetQueueLimitsRequest.FromString,
+                    response_serializer=pullwork_dot_v1_dot_queue__service__pb2.SetQueueLimitsResponse.SerializeToString,
             ),
             'PurgeQueue': grpc.unary_unary_rpc_method_handler(
                     servicer.PurgeQueue,
@@ -254,6 +276,33 @@ class QueueService:
             '/pullwork.v1.QueueService/ResumeQueue',
             pullwork_dot_v1_dot_queue__service__pb2.ResumeQueueRequest.SerializeToString,
             pullwork_dot_v1_dot_queue__service__pb2.ResumeQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetQueueLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pullwork.v1.QueueService/SetQueueLimits',
+            pullwork_dot_v1_dot_queue__service__pb2.SetQueueLimitsRequest.SerializeToString,
+            pullwork_dot_v1_dot_queue__service__pb2.SetQueueLimitsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,14 @@ class QueueServiceStub:
     """ResumeQueue lets grants go on.
     Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); QUEUE_NOT_FOUND (NOT_FOUND).
     """
+    SetQueueLimits: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.SetQueueLimitsRequest, _queue_service_pb2.SetQueueLimitsResponse]
+    """SetQueueLimits changes those limits of a queue that it names; a queue that is not
+    there is made.
+    They hold for what starts from then on, and survive a restart of the master.
+    Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); TOO_MANY_REQUESTS
+    (RESOURCE_EXHAUSTED) if there are as many queues as the master keeps; DISK_FULL
+    (RESOURCE_EXHAUSTED).
+    """
     PurgeQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.PurgeQueueRequest, _queue_service_pb2.PurgeQueueResponse]
     """PurgeQueue cancels every task that waits in a queue (QUEUED or SCHEDULED) when the call
     arrives. Running tasks go on.
@@ -83,6 +91,14 @@ class QueueServiceAsyncStub(QueueServiceStub):
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ResumeQueueRequest, _queue_service_pb2.ResumeQueueResponse]  # type: ignore[assignment]
     """ResumeQueue lets grants go on.
     Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); QUEUE_NOT_FOUND (NOT_FOUND).
+    """
+    SetQueueLimits: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.SetQueueLimitsRequest, _queue_service_pb2.SetQueueLimitsResponse]  # type: ignore[assignment]
+    """SetQueueLimits changes those limits of a queue that it names; a queue that is not
+    there is made.
+    They hold for what starts from then on, and survive a restart of the master.
+    Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); TOO_MANY_REQUESTS
+    (RESOURCE_EXHAUSTED) if there are as many queues as the master keeps; DISK_FULL
+    (RESOURCE_EXHAUSTED).
     """
     PurgeQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.PurgeQueueRequest, _queue_service_pb2.PurgeQueueResponse]  # type: ignore[assignment]
     """PurgeQueue cancels every task that waits in a queue (QUEUED or SCHEDULED) when the call
@@ -135,6 +151,20 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_queue_service_pb2.ResumeQueueResponse, _abc.Awaitable[_queue_service_pb2.ResumeQueueResponse]]:
         """ResumeQueue lets grants go on.
         Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); QUEUE_NOT_FOUND (NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def SetQueueLimits(
+        self,
+        request: _queue_service_pb2.SetQueueLimitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.SetQueueLimitsResponse, _abc.Awaitable[_queue_service_pb2.SetQueueLimitsResponse]]:
+        """SetQueueLimits changes those limits of a queue that it names; a queue that is not
+        there is made.
+        They hold for what starts from then on, and survive a restart of the master.
+        Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); TOO_MANY_REQUESTS
+        (RESOURCE_EXHAUSTED) if there are as many queues as the master keeps; DISK_FULL
+        (RESOURCE_EXHAUSTED).
         """
 
     @_abc_1.abstractmethod

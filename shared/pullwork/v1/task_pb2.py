@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16pullwork/v1/task.proto\x12\x0bpullwork.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x04\n\x08TaskSpec\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x05 \x01(\t\x12\x33\n\x07headers\x18\x06 \x03(\x0b\x32\".pullwork.v1.TaskSpec.HeadersEntry\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12.\n\nnot_before\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x11\x65xecution_timeout\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10progress_timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x05retry\x18\x0b \x01(\x0b\x32\x18.pullwork.v1.RetryPolicy\x12\x19\n\x11max_worker_deaths\x18\x0c \x01(\x05\x12\r\n\x05owner\x18\r \x01(\t\x12,\n\tretention\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nunique_key\x18\x0f \x01(\t\x12(\n\x05\x64\x65lay\x18\x10 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9b\x01\n\x0bRetryPolicy\x12\x14\n\x0cmax_attempts\x18\x01 \x01(\x05\x12\x32\n\x0finitial_backoff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bmax_backoff\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nmultiplier\x18\x04 \x01(\x01\"\x87\x01\n\x07\x46\x61ilure\x12&\n\x04kind\x18\x01 \x01(\x0e\x32\x18.pullwork.v1.FailureKind\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x04 \x01(\t\x12\x16\n\tretryable\x18\x05 \x01(\x08H\x00\x88\x01\x01\x42\x0c\n\n_retryable\"-\n\x07Payload\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\"-\n\x08Progress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xe8\x01\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x03\x65nd\x18\x06 \x01(\x0e\x32\x17.pullwork.v1.AttemptEnd\x12%\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x14.pullwork.v1.Failure\"\xcc\x04\n\x04Task\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.pullwork.v1.TaskSpec\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.pullwork.v1.TaskState\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x10\n\x08\x66\x61ilures\x18\x04 \x01(\x05\x12\x15\n\rworker_deaths\x18\x05 \x01(\x05\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08ready_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06worker\x18\n \x01(\t\x12\x12\n\nsession_id\x18\x0b \x01(\t\x12\'\n\x08progress\x18\x0c \x01(\x0b\x32\x15.pullwork.v1.Progress\x12$\n\x06result\x18\r \x01(\x0b\x32\x14.pullwork.v1.Payload\x12%\n\x07\x66\x61ilure\x18\x0e \x01(\x0b\x32\x14.pullwork.v1.Failure\x12&\n\x08\x61ttempts\x18\x0f \x03(\x0b\x32\x14.pullwork.v1.Attempt\x12\x10\n\x08revision\x18\x10 \x01(\x03\x12.\n\nexpires_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\nTaskFilter\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12&\n\x06states\x18\x04 \x03(\x0e\x32\x16.pullwork.v1.TaskState*\xbb\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14TASK_STATE_SCHEDULED\x10\x01\x12\x15\n\x11TASK_STATE_QUEUED\x10\x02\x12\x16\n\x12TASK_STATE_RUNNING\x10\x03\x12\x18\n\x14TASK_STATE_SUCCEEDED\x10\x04\x12\x15\n\x11TASK_STATE_FAILED\x10\x05\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x06*\x9c\x01\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x46\x41ILURE_KIND_APPLICATION\x10\x01\x12\x18\n\x14\x46\x41ILURE_KIND_TIMEOUT\x10\x02\x12\x1c\n\x18\x46\x41ILURE_KIND_WORKER_LOST\x10\x03\x12\x19\n\x15\x46\x41ILURE_KIND_REJECTED\x10\x04*\xcb\x01\n\nAttemptEnd\x12\x1b\n\x17\x41TTEMPT_END_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41TTEMPT_END_SUCCEEDED\x10\x01\x12\x16\n\x12\x41TTEMPT_END_FAILED\x10\x02\x12\x1b\n\x17\x41TTEMPT_END_WORKER_LOST\x10\x03\x12\x18\n\x14\x41TTEMPT_END_RELEASED\x10\x04\x12\x19\n\x15\x41TTEMPT_END_CANCELLED\x10\x05\x12\x1b\n\x17\x41TTEMPT_END_UNDELIVERED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16pullwork/v1/task.proto\x12\x0bpullwork.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\x04\n\x08TaskSpec\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x05 \x01(\t\x12\x33\n\x07headers\x18\x06 \x03(\x0b\x32\".pullwork.v1.TaskSpec.HeadersEntry\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12.\n\nnot_before\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x11\x65xecution_timeout\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10progress_timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x05retry\x18\x0b \x01(\x0b\x32\x18.pullwork.v1.RetryPolicy\x12\x19\n\x11max_worker_deaths\x18\x0c \x01(\x05\x12\r\n\x05owner\x18\r \x01(\t\x12,\n\tretention\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nunique_key\x18\x0f \x01(\t\x12(\n\x05\x64\x65lay\x18\x10 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tlimit_key\x18\x11 \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9b\x01\n\x0bRetryPolicy\x12\x14\n\x0cmax_attempts\x18\x01 \x01(\x05\x12\x32\n\x0finitial_backoff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bmax_backoff\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nmultiplier\x18\x04 \x01(\x01\"\x87\x01\n\x07\x46\x61ilure\x12&\n\x04kind\x18\x01 \x01(\x0e\x32\x18.pullwork.v1.FailureKind\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x04 \x01(\t\x12\x16\n\tretryable\x18\x05 \x01(\x08H\x00\x88\x01\x01\x42\x0c\n\n_retryable\"-\n\x07Payload\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\"-\n\x08Progress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xe8\x01\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x03\x65nd\x18\x06 \x01(\x0e\x32\x17.pullwork.v1.AttemptEnd\x12%\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x14.pullwork.v1.Failure\"\xcc\x04\n\x04Task\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.pullwork.v1.TaskSpec\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.pullwork.v1.TaskState\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x10\n\x08\x66\x61ilures\x18\x04 \x01(\x05\x12\x15\n\rworker_deaths\x18\x05 \x01(\x05\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08ready_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06worker\x18\n \x01(\t\x12\x12\n\nsession_id\x18\x0b \x01(\t\x12\'\n\x08progress\x18\x0c \x01(\x0b\x32\x15.pullwork.v1.Progress\x12$\n\x06result\x18\r \x01(\x0b\x32\x14.pullwork.v1.Payload\x12%\n\x07\x66\x61ilure\x18\x0e \x01(\x0b\x32\x14.pullwork.v1.Failure\x12&\n\x08\x61ttempts\x18\x0f \x03(\x0b\x32\x14.pullwork.v1.Attempt\x12\x10\n\x08revision\x18\x10 \x01(\x03\x12.\n\nexpires_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\nTaskFilter\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12&\n\x06states\x18\x04 \x03(\x0e\x32\x16.pullwork.v1.TaskState*\xbb\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14TASK_STATE_SCHEDULED\x10\x01\x12\x15\n\x11TASK_STATE_QUEUED\x10\x02\x12\x16\n\x12TASK_STATE_RUNNING\x10\x03\x12\x18\n\x14TASK_STATE_SUCCEEDED\x10\x04\x12\x15\n\x11TASK_STATE_FAILED\x10\x05\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x06*\x9c\x01\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x46\x41ILURE_KIND_APPLICATION\x10\x01\x12\x18\n\x14\x46\x41ILURE_KIND_TIMEOUT\x10\x02\x12\x1c\n\x18\x46\x41ILURE_KIND_WORKER_LOST\x10\x03\x12\x19\n\x15\x46\x41ILURE_KIND_REJECTED\x10\x04*\xcb\x01\n\nAttemptEnd\x12\x1b\n\x17\x41TTEMPT_END_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41TTEMPT_END_SUCCEEDED\x10\x01\x12\x16\n\x12\x41TTEMPT_END_FAILED\x10\x02\x12\x1b\n\x17\x41TTEMPT_END_WORKER_LOST\x10\x03\x12\x18\n\x14\x41TTEMPT_END_RELEASED\x10\x04\x12\x19\n\x15\x41TTEMPT_END_CANCELLED\x10\x05\x12\x1b\n\x17\x41TTEMPT_END_UNDELIVERED\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,28 +35,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TASKSPEC_HEADERSENTRY']._loaded_options = None
   _globals['_TASKSPEC_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_TASKSTATE']._serialized_start=1982
-  _globals['_TASKSTATE']._serialized_end=2169
-  _globals['_FAILUREKIND']._serialized_start=2172
-  _globals['_FAILUREKIND']._serialized_end=2328
-  _globals['_ATTEMPTEND']._serialized_start=2331
-  _globals['_ATTEMPTEND']._serialized_end=2534
+  _globals['_TASKSTATE']._serialized_start=2001
+  _globals['_TASKSTATE']._serialized_end=2188
+  _globals['_FAILUREKIND']._serialized_start=2191
+  _globals['_FAILUREKIND']._serialized_end=2347
+  _globals['_ATTEMPTEND']._serialized_start=2350
+  _globals['_ATTEMPTEND']._serialized_end=2553
   _globals['_TASKSPEC']._serialized_start=105
-  _globals['_TASKSPEC']._serialized_end=665
-  _globals['_TASKSPEC_HEADERSENTRY']._serialized_start=619
-  _globals['_TASKSPEC_HEADERSENTRY']._serialized_end=665
-  _globals['_RETRYPOLICY']._serialized_start=668
-  _globals['_RETRYPOLICY']._serialized_end=823
-  _globals['_FAILURE']._serialized_start=826
-  _globals['_FAILURE']._serialized_end=961
-  _globals['_PAYLOAD']._serialized_start=963
-  _globals['_PAYLOAD']._serialized_end=1008
-  _globals['_PROGRESS']._serialized_start=1010
-  _globals['_PROGRESS']._serialized_end=1055
-  _globals['_ATTEMPT']._serialized_start=1058
-  _globals['_ATTEMPT']._serialized_end=1290
-  _globals['_TASK']._serialized_start=1293
-  _globals['_TASK']._serialized_end=1881
-  _globals['_TASKFILTER']._serialized_start=1883
-  _globals['_TASKFILTER']._serialized_end=1979
+  _globals['_TASKSPEC']._serialized_end=684
+  _globals['_TASKSPEC_HEADERSENTRY']._serialized_start=638
+  _globals['_TASKSPEC_HEADERSENTRY']._serialized_end=684
+  _globals['_RETRYPOLICY']._serialized_start=687
+  _globals['_RETRYPOLICY']._serialized_end=842
+  _globals['_FAILURE']._serialized_start=845
+  _globals['_FAILURE']._serialized_end=980
+  _globals['_PAYLOAD']._serialized_start=982
+  _globals['_PAYLOAD']._serialized_end=1027
+  _globals['_PROGRESS']._serialized_start=1029
+  _globals['_PROGRESS']._serialized_end=1074
+  _globals['_ATTEMPT']._serialized_start=1077
+  _globals['_ATTEMPT']._serialized_end=1309
+  _globals['_TASK']._serialized_start=1312
+  _globals['_TASK']._serialized_end=1900
+  _globals['_TASKFILTER']._serialized_start=1902
+  _globals['_TASKFILTER']._serialized_end=1998
 # @@protoc_insertion_point(module_scope)

@@ -183,6 +183,7 @@ class TaskSpec(_message.Message):
     RETENTION_FIELD_NUMBER: _builtins.int
     UNIQUE_KEY_FIELD_NUMBER: _builtins.int
     DELAY_FIELD_NUMBER: _builtins.int
+    LIMIT_KEY_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """A UUID in its 36-character form. Empty: the master makes one (UUIDv7). An
     id chosen by the client makes the submission safe to repeat.
@@ -209,6 +210,11 @@ class TaskSpec(_message.Message):
     """While a task of this queue and key waits or runs, another submission with
     that key answers with its id instead of making a second. At most 256
     characters. Empty: not unique.
+    """
+    limit_key: _builtins.str
+    """Whose share of the queue's limits per key it takes, e.g. the customer or the
+    host that it calls; see `QueueLimits`. At most 256 characters. Empty: no such
+    limit holds it back.
     """
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -269,10 +275,11 @@ class TaskSpec(_message.Message):
         retention: _duration_pb2.Duration | None = ...,
         unique_key: _builtins.str = ...,
         delay: _duration_pb2.Duration | None = ...,
+        limit_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay", "execution_timeout", b"execution_timeout", "not_before", b"not_before", "progress_timeout", b"progress_timeout", "retention", b"retention", "retry", b"retry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "delay", b"delay", "execution_timeout", b"execution_timeout", "headers", b"headers", "max_worker_deaths", b"max_worker_deaths", "not_before", b"not_before", "owner", b"owner", "payload", b"payload", "priority", b"priority", "progress_timeout", b"progress_timeout", "queue", b"queue", "retention", b"retention", "retry", b"retry", "task_id", b"task_id", "type", b"type", "unique_key", b"unique_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "delay", b"delay", "execution_timeout", b"execution_timeout", "headers", b"headers", "limit_key", b"limit_key", "max_worker_deaths", b"max_worker_deaths", "not_before", b"not_before", "owner", b"owner", "payload", b"payload", "priority", b"priority", "progress_timeout", b"progress_timeout", "queue", b"queue", "retention", b"retention", "retry", b"retry", "task_id", b"task_id", "type", b"type", "unique_key", b"unique_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

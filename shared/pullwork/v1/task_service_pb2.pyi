@@ -46,6 +46,14 @@ class _WaitReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitReason
     """Every worker that could take it is draining or out of contact."""
     WAIT_REASON_RECONCILING: _WaitReason.ValueType  # 9
     """The master just started and waits for the worker that held it."""
+    WAIT_REASON_QUEUE_CONCURRENCY: _WaitReason.ValueType  # 10
+    """As many tasks of its queue run as may."""
+    WAIT_REASON_QUEUE_RATE: _WaitReason.ValueType  # 11
+    """As many tasks of its queue were started as its rate allows."""
+    WAIT_REASON_KEY_CONCURRENCY: _WaitReason.ValueType  # 12
+    """As many tasks of its limit key run as may."""
+    WAIT_REASON_KEY_RATE: _WaitReason.ValueType  # 13
+    """As many tasks of its limit key were started as the rate of a key allows."""
 
 class WaitReason(_WaitReason, metaclass=_WaitReasonEnumTypeWrapper):
     """WaitReason is the reason in a form for programs."""
@@ -70,6 +78,14 @@ WAIT_REASON_WORKERS_LEAVING: WaitReason.ValueType  # 8
 """Every worker that could take it is draining or out of contact."""
 WAIT_REASON_RECONCILING: WaitReason.ValueType  # 9
 """The master just started and waits for the worker that held it."""
+WAIT_REASON_QUEUE_CONCURRENCY: WaitReason.ValueType  # 10
+"""As many tasks of its queue run as may."""
+WAIT_REASON_QUEUE_RATE: WaitReason.ValueType  # 11
+"""As many tasks of its queue were started as its rate allows."""
+WAIT_REASON_KEY_CONCURRENCY: WaitReason.ValueType  # 12
+"""As many tasks of its limit key run as may."""
+WAIT_REASON_KEY_RATE: WaitReason.ValueType  # 13
+"""As many tasks of its limit key were started as the rate of a key allows."""
 Global___WaitReason: _TypeAlias = WaitReason  # noqa: Y015
 
 @_typing.final

@@ -1,9 +1,9 @@
-"""`queues`: list, pause, resume and purge the lines that tasks wait in."""
+"""`queues`: list, pause, resume, limit and purge the lines that tasks wait in."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +11,19 @@ from pullwork.cli.complete import complete_queue
 from pullwork.cli.connect import with_client
 from pullwork.cli.options import Address, AsJson, Config, Yes
 
+if TYPE_CHECKING:
+    from pullwork.client import Client
+    from pullwork.queue_info import LimitChanges, QueueInfo
+
 Name = Annotated[
     str, typer.Argument(metavar="QUEUE", help="Its name.", autocompletion=complete_queue)
+]
+
+Count = Annotated[int | None, typer.Option(min=0, metavar="N")]
+Rate = Annotated[str | None, typer.Option(metavar="RATE", help="Such as 5/s, 300/m or 100/h.")]
+Weight = Annotated[
+    int | None,
+    typer.Option(help="Its part of the workers that serve several queues.", min=1, max=100),
 ]
 
 
@@ -23,6 +34,7 @@ def add_to(app: typer.Typer) -> None:
     group.command("list")(list_queues)
     group.command("pause")(pause)
     group.command("resume")(resume)
+    group.command("limit")(limit)
     group.command("purge")(purge)
     app.add_typer(group, name="queues", rich_help_panel="The cluster")
 
@@ -30,7 +42,7 @@ def add_to(app: typer.Typer) -> None:
 def queues(
     ctx: typer.Context, address: Address = None, config: Config = None, as_json: AsJson = False
 ) -> None:
-    """List queues (the default), or pause, resume or purge one."""
+    """List queues (the default), or pause, resume, limit or purge one."""
     if ctx.invoked_subcommand is None:
         list_queues(address, config, as_json)
 
@@ -61,6 +73,50 @@ def resume(
     """Let a paused queue go on."""
     found = with_client(address, config, lambda client: client.queues.resume(queue))
     _say(found, f"{queue} goes on: {found.waiting} wait, {found.running} run", as_json)
+
+
+def limit(
+    queue: Name,
+    *,
+    tasks_max: Count = None,
+    concurrency: Count = None,
+    rate: Rate = None,
+    burst: Count = None,
+    concurrency_per_key: Count = None,
+    rate_per_key: Rate = None,
+    burst_per_key: Count = None,
+    weight: Weight = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Take away what is not named.")] = False,
+    address: Address = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a queue is allowed, or set it: --concurrency 4, --rate 300/m; 0 is no limit.
+
+    What is not named stays as it is. --rate is of tasks started; a task takes its part of what is
+    allowed per key under its --limit-key.
+    """
+    from pullwork.cli.arguments import read_rate
+    from pullwork.cli.tables import limits_text
+
+    changes: LimitChanges = {
+        "tasks_max": tasks_max,
+        "concurrency": concurrency,
+        "rate": read_rate(rate, "--rate"),
+        "burst": burst,
+        "concurrency_per_key": concurrency_per_key,
+        "rate_per_key": read_rate(rate_per_key, "--rate-per-key"),
+        "burst_per_key": burst_per_key,
+        "weight": weight,
+    }
+
+    async def limited(client: Client) -> QueueInfo:
+        if not clear and all(value is None for value in changes.values()):
+            return await client.queues.get(queue)
+        return await client.queues.set_limits(queue, clear=clear, **changes)
+
+    found = with_client(address, config, limited)
+    _say(found, f"{queue}: {limits_text(found) or 'no limits'}", as_json)
 
 
 def purge(

@@ -86,6 +86,9 @@ Retention = Annotated[
 UniqueKey = Annotated[
     str | None, typer.Option(help="While a task of this key waits or runs, make no second.")
 ]
+LimitKey = Annotated[
+    str | None, typer.Option(help="Whose share of the queue's limits per key it takes.")
+]
 TaskId = Annotated[
     str | None, typer.Option("--id", help="Its id, a UUID: makes the command safe to repeat.")
 ]
@@ -112,6 +115,7 @@ def submit(
     max_worker_deaths: MaxWorkerDeaths = None,
     retention: Retention = None,
     unique_key: UniqueKey = None,
+    limit_key: LimitKey = None,
     task_id: TaskId = None,
     header: Headers = None,
     owner: Owner = None,
@@ -144,6 +148,7 @@ def run(
     max_worker_deaths: MaxWorkerDeaths = None,
     retention: Retention = None,
     unique_key: UniqueKey = None,
+    limit_key: LimitKey = None,
     task_id: TaskId = None,
     header: Headers = None,
     owner: Owner = None,
@@ -198,6 +203,7 @@ def _options(given: dict[str, Any]) -> SubmitOptions:
         max_worker_deaths=given["max_worker_deaths"],
         retention=seconds("retention"),
         unique_key=given["unique_key"],
+        limit_key=given["limit_key"],
         task_id=given["task_id"],
         headers=read_headers(given["header"] or []),
     )
