@@ -29,16 +29,20 @@ services:
 """
 
 
-def compose_program() -> list[str]:
-    """Returns how Compose is called: the engine's plugin, or the program that tests bring."""
-    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
-    if plugin.returncode == 0:
-        return ["docker", "compose"]
+def with_compose(folder: Path) -> dict[str, str]:
+    """Returns an environment in which `docker compose` is a command: it may be so already, else
+    the program that the tests bring becomes the plugin."""
+    asked = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+    if asked.returncode == 0:
+        return dict(os.environ)
     package = find_spec("compose")
     if package is None or package.origin is None:
         pytest.skip("no Docker Compose; remedy: apt-get install docker-compose-plugin")
-    # The package's own command tells nobody how Compose ended.
-    return [str(Path(package.origin).with_name("docker-compose"))]
+    plugins = folder / "docker" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    # Not the package's own command, which tells nobody how Compose ended.
+    plugins.joinpath("docker-compose").symlink_to(Path(package.origin).with_name("docker-compose"))
+    return os.environ | {"DOCKER_CONFIG": str(plugins.parent)}
 
 
 class Project:
@@ -50,7 +54,8 @@ class Project:
         # The port of people's own cluster is left to them.
         override.write_text(OVERRIDE.format(master=images.master, worker=images.worker))
         files = (ROOT / "compose.yaml", override)
-        self._words = [*compose_program(), "--project-name", self.name]
+        self._environ = with_compose(folder) | {"COMPOSE_PROGRESS": "plain"}
+        self._words = ["docker", "compose", "--project-name", self.name]
         self._words += [word for file in files for word in ("--file", str(file))]
 
     def run(self, *words: str) -> str:
@@ -58,7 +63,7 @@ class Project:
         ran = subprocess.run(
             [*self._words, *words],
             cwd=ROOT,
-            env=os.environ | {"COMPOSE_PROGRESS": "plain"},
+            env=self._environ,
             capture_output=True,
             text=True,
             check=False,
