@@ -37,6 +37,11 @@ class MasterSettings(Section):
         default=None,
         description="A file to write the address to, as host:port, once the master serves.",
     )
+    metrics_listen: HostPort | None = Field(
+        default=None,
+        description="Where to answer Prometheus, at /metrics, e.g. 127.0.0.1:9464. Whoever reaches "
+        "it may read the names of queues and types. It listens nowhere by default.",
+    )
     heartbeat: Duration = Field(
         default=5.0, ge=0.1, le=300, description="How often workers send an inventory."
     )
@@ -86,9 +91,10 @@ class MasterSettings(Section):
         default="auto", description="How to log: auto is human on a terminal, else json."
     )
 
-    def policy(self) -> Policy:
-        """Returns the rules that the core lives by."""
+    def policy(self, *, tell_moves: bool = False) -> Policy:
+        """Returns the rules that the core lives by; telemetry has each change of state told."""
         return Policy(
+            tell_moves=tell_moves,
             heartbeat_ms=_ms(self.heartbeat),
             grace_ms=_ms(self.grace),
             silence_grace_ms=_ms(self.silence_grace),

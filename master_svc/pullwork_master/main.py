@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ import typer
 from pullwork.errors import SettingsError
 from pullwork.log import setup
 from pullwork.settings import load
+from pullwork.telemetry import Telemetry, start
 from pullwork.v1 import worker_pb2
 from pullwork_master.config import MasterSettings
 from pullwork_master.engine import Engine
@@ -39,9 +41,10 @@ EXIT_USAGE = 2
 class Master:
     """A master with its storage, engine and server."""
 
-    def __init__(self, settings: MasterSettings) -> None:
+    def __init__(self, settings: MasterSettings, telemetry: Telemetry) -> None:
         self._settings = settings
-        policy = settings.policy()
+        self._telemetry = telemetry
+        policy = settings.policy(tell_moves=telemetry.on)
         self._storage = SqliteStorage(settings.data, settings.advertise or settings.listen)
         self._engine = Engine(self._storage, policy, reserve_bytes=settings.disk_reserve)
         self._policy = policy
@@ -61,6 +64,7 @@ class Master:
             port = server.bind(settings.listen)
             host = settings.listen.rpartition(":")[0]
             address = f"{host}:{port}"
+            stop_watching = self._watched(disk)
             writer = asyncio.create_task(self._engine.run(), name="engine")
             await server.start(self._member(settings.advertise or address))
             _warn_of_open_port(host, address)
@@ -77,10 +81,21 @@ class Master:
             # What was asked is decided and told; parked requests and streams end.
             self._engine.stop()
             await writer
+            stop_watching()
             await server.stop(settings.stop_grace)
         finally:
             disk.close()
             await self._engine.close()
+
+    def _watched(self, disk: Views) -> Callable[[], None]:
+        """Has telemetry watch, if it is on; returns what ends that."""
+        if not self._telemetry.on:
+            return lambda: None
+        from pullwork_master.telemetry.watch import Watch
+
+        if self._telemetry.listens:
+            _warn_of_open_metrics(self._telemetry.listens)
+        return Watch(self._telemetry, self._engine, disk).stop
 
     async def _serve(self, writer: asyncio.Task[None]) -> None:
         """Waits for the wish to stop, or for the writer's death, which ends the process."""
@@ -101,12 +116,24 @@ class Master:
         )
 
 
-def _warn_of_open_port(host: str, address: str) -> None:
+def _is_loopback(host: str) -> bool:
     bare = host.strip("[]")
     with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(bare).is_loopback:
-            return
-    if bare == "localhost":
+        return ipaddress.ip_address(bare).is_loopback
+    return bare == "localhost"
+
+
+def _warn_of_open_metrics(address: str) -> None:
+    if not _is_loopback(address.rpartition(":")[0]):
+        log.warning(
+            "METRICS ARE OPEN TO THE NETWORK: whoever reaches this port may read the names of "
+            "queues and types, and how much there is of each; let only trusted machines reach it",
+            extra={"address": address},
+        )
+
+
+def _warn_of_open_port(host: str, address: str) -> None:
+    if _is_loopback(host):
         return
     log.warning(
         "OPEN TO THE NETWORK: whoever reaches this port may submit, read and cancel every task; "
@@ -122,8 +149,8 @@ def _write_ready_file(path: Path, address: str) -> None:
     draft.replace(path)
 
 
-async def _main(settings: MasterSettings) -> None:
-    master = Master(settings)
+async def _main(settings: MasterSettings, telemetry: Telemetry) -> None:
+    master = Master(settings, telemetry)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, master.ask_to_stop)
@@ -131,10 +158,19 @@ async def _main(settings: MasterSettings) -> None:
 
 
 def run(settings: MasterSettings) -> int:
-    """Runs a master in this process until a signal stops it; returns the exit code."""
+    """Runs a master in this process until a signal stops it; returns the exit code.
+
+    Raises SettingsError if telemetry can't be had as it is asked for.
+    """
     setup(settings.log_level, settings.log_format)
     try:
-        asyncio.run(_main(settings))
+        with start(
+            "pullwork-master",
+            metrics=True,
+            prometheus=settings.metrics_listen,
+            facts={"service.instance.id": settings.name},
+        ) as telemetry:
+            asyncio.run(_main(settings, telemetry))
     except (StorageError, ListenError) as error:
         log.error("the master can't go on: %s", error)
         return EXIT_FAILED
@@ -152,6 +188,9 @@ def command(
     ] = None,
     ready_file: Annotated[
         Path | None, typer.Option(help="Write the address here once the master serves.")
+    ] = None,
+    metrics_listen: Annotated[
+        str | None, typer.Option(help="Where to answer Prometheus, host:port.")
     ] = None,
     heartbeat: Annotated[
         str | None, typer.Option(help="How often workers send an inventory, e.g. 5s.")
@@ -175,8 +214,8 @@ def command(
     """
     flags = {key: value for key, value in locals().items() if key != "config"}
     try:
-        settings = load(MasterSettings, flags, config)
+        code = run(load(MasterSettings, flags, config))
     except SettingsError as error:
         typer.echo(f"pullwork master: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from None
-    sys.exit(run(settings))
+    sys.exit(code)

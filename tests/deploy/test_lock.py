@@ -16,7 +16,11 @@ ENTRY = re.compile(r"^[a-z0-9][^\n]*(?:\n    [^\n]*)*", re.MULTILINE)
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS: list[tuple[str, list[str]]] = [
-    ("requirements.lock", PROJECT["project"]["dependencies"]),
+    (
+        "requirements.lock",
+        PROJECT["project"]["dependencies"]
+        + PROJECT["project"]["optional-dependencies"]["telemetry"],
+    ),
     ("requirements-build.lock", PROJECT["build-system"]["requires"]),
 ]
 

@@ -102,6 +102,8 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.data = folder / "data"
+        # What each process that is started from now on finds in its environment, too.
+        self.env: dict[str, str] = {}
         self._processes: list[Process] = []
         self.address = ""
 
@@ -147,7 +149,8 @@ class Cluster:
 
     def _start(self, name: str, arguments: list[str], more_env: dict[str, str]) -> Process:
         env = {key: value for key, value in os.environ.items() if not key.startswith("PULLWORK_")}
-        env |= {"PYTHONPATH": str(Path(__file__).parent), "PYTHONUNBUFFERED": "1"} | more_env
+        env |= {"PYTHONPATH": str(Path(__file__).parent), "PYTHONUNBUFFERED": "1"}
+        env |= self.env | more_env
         process = Process(name, arguments, env, self.folder)
         process.start()
         self._processes.append(process)

@@ -31,6 +31,7 @@ HOSTS = {
     "github.com",
     "grpc.io",
     "keepachangelog.com",
+    "opentelemetry.io",
     "protobuf.dev",
     "semver.org",
     "sqlite.org",

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from pullwork_master.core.effects import Effects
+from pullwork_master.core.effects import Effects, Move
 from pullwork_master.core.gates import Gate
 from pullwork_master.core.limits import ENDED_SESSIONS_REMEMBERED, Policy
-from pullwork_master.core.model import Cause, Now, Queue, Session, State, Task
+from pullwork_master.core.model import AttemptEnd, Cause, Now, Queue, Session, State, Task
 from pullwork_master.core.ready import Line
 from pullwork_master.core.room import Room
 from pullwork_master.core.timers import Timers
@@ -103,6 +103,8 @@ class Book:
     def move(self, task: Task, event: Event) -> None:
         """Changes a task's state after the table; a pair that is not in it is a bug of ours."""
         after = NEXT[(task.state, event)]
+        if self.policy.tell_moves:
+            self._tell_move(task, event)
         self._leave(task)
         task.state = after
         unique = (task.spec.queue, task.spec.unique_key)
@@ -121,6 +123,28 @@ class Book:
         self.effects.changed[task.seq] = task
         self.touched[task.seq] = None
         self._enter(task)
+
+    def _tell_move(self, task: Task, event: Event) -> None:
+        """Tells of a change that is about to be made; its attempt stands in the story already."""
+        story = task.history[-1] if task.history else None
+        ends = task.state is State.RUNNING
+        if ends:
+            end = AttemptEnd.SUCCEEDED if story is None or event is Event.SUCCEED else story.end
+        else:
+            end = None
+        waited_since_ms = max(task.created_ms, task.ready_ms, story.ended_ms if story else 0)
+        self.effects.moves.append(
+            Move(
+                task,
+                event,
+                task.state,
+                task.attempt,
+                task.worker,
+                task.started_ms,
+                waited_since_ms,
+                end,
+            )
+        )
 
     def _leave(self, task: Task) -> None:
         """Takes a task out of the counts and the place of its state."""

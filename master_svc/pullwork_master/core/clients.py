@@ -187,6 +187,8 @@ class Clients:
             task.failures = task.deaths = 0
             task.failure = None
             task.result = None
+            # It waits from now on, not since it was submitted.
+            task.ready_ms = self._book.now.wall_ms
             self._book.move(task, Event.RETRY)
         return Chosen(tuple(task.spec.id for task in tasks), more)
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pullwork_master.core.commands import Filter
-from pullwork_master.core.model import Queue, Session, Task
+from pullwork_master.core.model import AttemptEnd, Queue, Session, State, Task
 from pullwork_master.core.rejections import Rejection
+from pullwork_master.core.transitions import Event
 
 
 @dataclass(slots=True)
@@ -54,6 +55,22 @@ class SessionEnded(NamedTuple):
 News = Available | Revoked | DrainAsked | SessionEnded
 
 
+class Move(NamedTuple):
+    """One change of a task's state; a step may have several of one task."""
+
+    task: Task
+    event: Event
+    before: State
+    # The attempt that the event begins or ends, who has it, and when it began.
+    attempt: int
+    worker: str
+    started_ms: int
+    # Of a grant: since when the task waited. Wall clock.
+    waited_since_ms: int
+    # How the attempt ended, where the event ends one.
+    end: AttemptEnd | None
+
+
 class MemberChange(NamedTuple):
     """A worker came or went."""
 
@@ -72,6 +89,8 @@ class Effects:
     # Tasks whose state changed, by seq, in the order of their first change in this step.
     changed: dict[int, Task] = field(default_factory=dict)
     members: list[MemberChange] = field(default_factory=list)
+    # In their order, if the policy has them told.
+    moves: list[Move] = field(default_factory=list)
     # Lines for the operator's log: event name and facts.
     notes: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 

@@ -84,6 +84,8 @@ class Policy:
     payload_bytes_max: int = 1024 * 1024
     sweep_tasks: int = 500
     sweep_every_ms: int = 1_000
+    # Whether effects tell each change of a task's state, for telemetry.
+    tell_moves: bool = False
 
     def interval_ms(self, workers: int) -> int:
         """How far apart the heartbeats of each worker are, in a fleet of so many."""
