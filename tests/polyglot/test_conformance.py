@@ -79,3 +79,12 @@ async def test_a_program_that_is_no_worker_breaks_the_first_rule() -> None:
     code, out, _ = await conformance(*program)
     assert code == 1
     assert "without a master it exited with 0" in out
+
+
+async def test_a_program_that_dies_is_told_with_its_last_words_and_not_started_again() -> None:
+    dying = "print('no such file: settings.toml'); raise SystemExit(3)"
+    only = ("--only", "credit", "--only", "cancel")
+    code, out, _ = await conformance(*only, "--at-once", "1", "--", sys.executable, "-c", dying)
+    assert code == 1
+    assert "no process of it ever registered" in out
+    assert "it exited with 3; its last words: no such file: settings.toml" in out

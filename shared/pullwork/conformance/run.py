@@ -12,7 +12,7 @@ from pullwork.conformance import scenes_of_contact, scenes_of_work
 from pullwork.conformance.findings import Findings
 from pullwork.conformance.rules import BY_ID, RULES
 from pullwork.conformance.scene import Scene
-from pullwork.conformance.stage import SceneOverError, Stage, staged
+from pullwork.conformance.stage import NeverRegisteredError, SceneOverError, Stage, staged
 
 SCENES: Final[tuple[Scene, ...]] = (*scenes_of_contact.SCENES, *scenes_of_work.SCENES)
 
@@ -30,11 +30,18 @@ async def conform(
     findings = Findings(rules)
     wanted = {rule.id for rule in rules}
     boot_ids: set[str] = set()
+    hopeless: list[NeverRegisteredError] = []
     room = asyncio.Semaphore(at_once)
 
     async def play(scene: Scene, folder: Path) -> None:
         async with room:
-            await _play(scene, Stage(command, findings, boot_ids, work_type, folder))
+            stage = Stage(command, findings, boot_ids, work_type, folder)
+            over = hopeless[0] if hopeless else await _play(scene, stage)
+            if isinstance(over, NeverRegisteredError):
+                hopeless.append(over)
+            if over is not None:
+                for rule in scene.rules:
+                    findings.not_tried(rule, str(over))
             on_scene(scene)
 
     with tempfile.TemporaryDirectory(prefix="pullwork-conformance-") as folder:
@@ -51,10 +58,11 @@ def _folder(parent: str, scene: Scene) -> Path:
     return folder
 
 
-async def _play(scene: Scene, stage: Stage) -> None:
+async def _play(scene: Scene, stage: Stage) -> SceneOverError | None:
+    """Plays a scene; returns why it ended before its end, if it did."""
     async with staged(stage):
         try:
             await scene.play(stage)
         except SceneOverError as over:
-            for rule in scene.rules:
-                stage.findings.not_tried(rule, str(over))
+            return over
+    return None

@@ -161,7 +161,7 @@ async def name_taken(stage: Stage) -> None:
         stage.findings.passed("name-taken", f"goes on as {name!r}")
     else:
         stage.findings.broken(
-            "name-taken", f"registered as {name!r} again: the two will part never"
+            "name-taken", f"registered as {name!r} again: the two would end each other for ever"
         )
 
 
@@ -233,7 +233,7 @@ def _available() -> pb.TaskIncomingResponse:
 SCENES: Final = (
     Scene("arrival", ("starts-first", "register", "boot-id", "stream"), arrival),
     Scene("idle", ("no-busy-loop", "unknown-event", "heartbeat", "heartbeat-interval"), idle),
-    Scene("busy", ("heartbeat", "inventory", "credit"), busy),
+    Scene("busy", ("heartbeat", "inventory", "credit", "tokens"), busy),
     Scene("streams", ("stream-reopen", "silent-master"), streams),
     Scene("lost session", ("session-lost", "held-verdict", "old-session"), lost_session),
     Scene("name taken", ("name-taken",), name_taken),

@@ -47,7 +47,7 @@ async def lost_request(stage: Stage) -> None:
     await stage.must(
         lambda: issued.given_at or len(stage.master.calls_of("RequestTask")) > len(lost) + 3,
         "request-id",
-        "did not ask again",
+        "did not ask again under the same id",
     )
     again = stage.master.calls_of("RequestTask", began_at)[-1].request
     assert isinstance(again, pb.RequestTaskRequest)

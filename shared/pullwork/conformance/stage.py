@@ -24,10 +24,16 @@ from pullwork.v1.worker_pb2 import Ticket
 START_S: Final = 20.0
 REACT_S: Final = 8.0
 LONG_S: Final = 60.0
+# What a program said just before its end may take so long to arrive.
+_ON_ITS_WAY_S: Final = 0.5
 
 
 class SceneOverError(Exception):
     """The scene can't go on: what it stands on did not happen."""
+
+
+class NeverRegisteredError(SceneOverError):
+    """The program speaks to no master at all; other scenes would end no better."""
 
 
 class Stage:
@@ -43,6 +49,7 @@ class Stage:
     ) -> None:
         self.findings = findings
         self._command = command
+        self._boot_ids = boot_ids
         self._work_type = work_type
         self._folder = folder
         self._programs: list[Program] = []
@@ -144,9 +151,11 @@ class Stage:
         )
 
     async def within(self, true: Callable[[], object], seconds: float) -> bool:
-        """Looks again and again until a condition holds, or the time is over."""
+        """Looks again and again until a condition holds, the time is over, or the program ended."""
         deadline = now() + seconds
         while not true():
+            if self.program.exit_code is not None:
+                deadline = min(deadline, now() + _ON_ITS_WAY_S)
             if now() > deadline:
                 return False
             await asyncio.sleep(0.01)
@@ -162,8 +171,14 @@ class Stage:
         seen = f"{else_seen} within {seconds:g} s"
         if code is not None:
             seen = f"{else_seen}: it exited with {code}; {self._last_line()}"
+        elif not self._boot_ids:
+            seen = f"{seen}; {self._last_line()}"
         self.findings.broken(rule, seen)
-        raise SceneOverError(f"not tried after {rule!r} was broken")
+        # Who did not ask for that rule is not shown what was seen of it.
+        shown = "" if self.findings.of(rule) else f": it {seen}"
+        if not self._boot_ids:
+            raise NeverRegisteredError(f"no process of it ever registered{shown}")
+        raise SceneOverError(f"not tried after {rule!r} was broken{shown}")
 
     def _last_line(self) -> str:
         lines = self.program.last_words().splitlines()

@@ -240,6 +240,7 @@ class StandIn(master_service_pb2_grpc.MasterServiceServicer):
             abandon=[token for token in self.abandon if self.issued[token].verdict_at is None],
             drain=self.drain,
             heartbeat_interval=_duration(self.terms.heartbeat_s),
+            lease_duration=_duration(self.terms.lease_s),
         )
         return await self._lose_or(answer, "Heartbeat", context)
 
@@ -271,9 +272,10 @@ class StandIn(master_service_pb2_grpc.MasterServiceServicer):
         await self._begin(method, request, context)
         session = self.sessions.get(session_id)
         if session is None or session.over_at is not None:
-            standing = self.session
-            if session is not None and standing is not None:
-                self._watch.uses_old_session(method, now() - standing.began_at)
+            if session is not None:
+                later = [it for it in self.sessions.values() if it.began_at > session.began_at]
+                if later:
+                    self._watch.uses_old_session(method, now() - later[0].began_at)
             await self._refuse_lost(session_id, context)
         assert session is not None
         return session

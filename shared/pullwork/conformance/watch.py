@@ -136,7 +136,7 @@ class Watch:
             self._findings.broken("report-repeat", "the repeated report had another outcome")
 
     def uses_old_session(self, method: str, late_s: float) -> None:
-        """Looks at a call under a session that is over since `late_s` seconds."""
+        """Looks at a call under a session that another followed `late_s` seconds ago."""
         if late_s > LATE_CALL_S:
             self._findings.broken(
                 "old-session", f"called {method} {late_s:.1f} s after that session was over"
