@@ -151,7 +151,7 @@ class Cluster:
 
     @property
     def workers(self) -> tuple[str, ...]:
-        """The names of the workers that were started and neither killed nor stopped."""
+        """The names of the workers started and neither killed nor stopped, in no order."""
         return tuple(self._nodes)
 
     def now(self) -> datetime.datetime:

@@ -186,7 +186,9 @@ class Faults:
             self._strangers += 1
             name = f"stranger{self._strangers}"
             world.client.ask(c.Register(name, name, ("elsewhere",), ("nothing",), 1), joined)
-        world.events.after(self._while(), None, leave)
+        # Some stay until everybody's interval has grown by them.
+        stay = dice.choice((0, 10 * world.profile.heartbeat))
+        world.events.after(self._while() + stay, None, leave)
 
     def _operator(self) -> None:
         world, dice = self._world, self._dice
