@@ -33,6 +33,7 @@ from pullwork.submission import SharedOptions, SubmitOptions, call_spec, make_sp
 from pullwork.submitter import Submitter, chunks, index_of
 from pullwork.task_info import Explanation, TaskFilter, TaskInfo, TaskState
 from pullwork.tasks import Call, Options, Task
+from pullwork.telemetry.submissions import find_submissions
 from pullwork.v1 import registry_service_pb2, task_pb2, task_service_pb2
 from pullwork.watch import Watch
 from pullwork.window import Ended, Window
@@ -73,6 +74,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._connection.open()
+        self._submitter.tracing = find_submissions(self.address)
         return self
 
     async def __aexit__(
@@ -129,6 +131,12 @@ class Client:
         todo = builtins.list(calls)
         specs = [call_spec(call, options, self.owner) for call in todo]
         await self._results.open()
+        with self._submitter.traced(specs):
+            return await self._submit_parts(todo, specs)
+
+    async def _submit_parts(
+        self, todo: builtins.list[Call[R]], specs: builtins.list[task_pb2.TaskSpec]
+    ) -> builtins.list[Handle[R]]:
         handles: builtins.list[Handle[R]] = []
         for chunk in chunks(specs):
             expected = [self._results.expect(spec.task_id) for spec in chunk]

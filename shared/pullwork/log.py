@@ -11,8 +11,9 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Final, Literal, TextIO, get_args
+from typing import Any, Final, Literal, TextIO, get_args
 
+from pullwork.context import running
 from pullwork.errors import SettingsError
 
 # For the fields `log_level` and `log_format` of a service's settings.
@@ -25,10 +26,13 @@ _STANDARD: Final = frozenset(
 )
 
 
-def setup(level: str = "info", format: Format = "auto", stream: TextIO | None = None) -> None:
+def setup(
+    level: str = "info", format: Format = "auto", stream: TextIO | None = None, worker: str = ""
+) -> None:
     """Replaces the root logger's handlers by one that writes to `stream` (stdout by default).
 
-    Raises SettingsError for a level or format that does not exist.
+    `worker` is its name, for the lines that tasks write. Raises SettingsError for a level or format
+    that does not exist.
     """
     if level.lower() not in get_args(Level):
         raise SettingsError(f"no log level {level!r}: use one of {', '.join(get_args(Level))}")
@@ -38,8 +42,46 @@ def setup(level: str = "info", format: Format = "auto", stream: TextIO | None = 
     human = format == "human" or (format == "auto" and out.isatty())
     handler = logging.StreamHandler(out)
     handler.setFormatter(HumanFormatter() if human else JsonFormatter())
+    handler.addFilter(WhereAbouts(worker))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
+
+
+def setup_in_child(worker: str) -> None:
+    """Has what tasks log in a child process say where it comes from; its worker logs the lines.
+
+    Which lines are written is not changed: warnings, unless a task module has its own way.
+    """
+    if not logging.getLogger().handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(HumanFormatter())
+        handler.addFilter(WhereAbouts(worker))
+        logging.getLogger().addHandler(handler)
+
+
+class WhereAbouts(logging.Filter):
+    """Adds to each record which task it was written in, and which span."""
+
+    def __init__(self, worker: str) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lets every record pass; what its caller passed as `extra` stands."""
+        found: dict[str, object] = {}
+        make = running.get(None)
+        if make is not None:
+            task = make()
+            found |= {"task_id": task.task_id, "attempt": task.attempt, "worker": self._worker}
+        # Never loaded here: where it is not, there are no spans.
+        api: Any = sys.modules.get("opentelemetry.trace")
+        if api is not None:
+            span = api.get_current_span().get_span_context()
+            if span.is_valid:
+                found |= {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
+        for key, value in found.items():
+            vars(record).setdefault(key, value)
+        return True
 
 
 class HumanFormatter(logging.Formatter):

@@ -11,7 +11,9 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Final
 
 from pullwork.connection import Connection
@@ -23,6 +25,7 @@ from pullwork.errors import (
     QueueFullError,
     UnavailableError,
 )
+from pullwork.telemetry.submissions import Submissions, end_with
 from pullwork.v1 import task_pb2, task_service_pb2
 
 TASKS_MAX: Final = 1000
@@ -60,6 +63,8 @@ class Submitter:
         self._waiting: deque[_Waiting] = deque()
         self._sender: asyncio.Task[None] | None = None
         self._closed = False
+        # None: this program traces nothing.
+        self.tracing: Submissions | None = None
 
     def submit(self, spec: task_pb2.TaskSpec) -> asyncio.Future[Receipt]:
         """Takes a task and returns where its receipt will be.
@@ -70,12 +75,19 @@ class Submitter:
         if self._closed:
             receipt.set_exception(UnavailableError("this client is closed"))
             return receipt
+        if self.tracing is not None:
+            span = self.tracing.begin(spec)
+            receipt.add_done_callback(partial(end_with, span))
         size = checked_size(spec)
         ends = time.monotonic() + self._connection.deadline_s
         self._waiting.append(_Waiting(spec, size, ends, receipt))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_all(), name="pullwork submitter")
         return receipt
+
+    def traced(self, specs: Sequence[task_pb2.TaskSpec]) -> AbstractContextManager[None]:
+        """Returns what traces the submission of a list, which goes another way, from here on."""
+        return nullcontext() if self.tracing is None else self.tracing.many(specs)
 
     async def close(self) -> None:
         """Refuses what is not stored yet."""

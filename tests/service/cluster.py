@@ -147,6 +147,10 @@ class Cluster:
         env = {"PULLWORK_ADDRESS": self.address}
         return self._start(name, ["pullwork_worker", *about, *flags], env)
 
+    def program(self, name: str, module: str, *flags: str) -> Process:
+        """Starts another program, which finds the master by its variable."""
+        return self._start(name, [module, *flags], {"PULLWORK_ADDRESS": self.address})
+
     def _start(self, name: str, arguments: list[str], more_env: dict[str, str]) -> Process:
         env = {key: value for key, value in os.environ.items() if not key.startswith("PULLWORK_")}
         env |= {"PYTHONPATH": str(Path(__file__).parent), "PYTHONUNBUFFERED": "1"}

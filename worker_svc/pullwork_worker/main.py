@@ -17,12 +17,14 @@ from pullwork.channel import MESSAGE_BYTES_MAX
 from pullwork.errors import SettingsError
 from pullwork.log import setup
 from pullwork.settings import load
+from pullwork.telemetry import start
 from pullwork_worker.config import WorkerSettings, default_slots
 from pullwork_worker.executors.child_link import ChildSetup
 from pullwork_worker.executors.command import CommandExecutor
 from pullwork_worker.executors.coroutine import CoroutineExecutor
 from pullwork_worker.executors.process import ProcessExecutor
 from pullwork_worker.executors.thread import ThreadExecutor
+from pullwork_worker.executors.tracing import SERVICE, AttemptTracing, tracing_of
 from pullwork_worker.executors.work import Executor
 from pullwork_worker.health import answering_health
 from pullwork_worker.loading import Abilities, load_abilities
@@ -47,23 +49,33 @@ def make_machine(settings: WorkerSettings, abilities: Abilities) -> Machine:
     )
 
 
-def make_worker(settings: WorkerSettings, abilities: Abilities) -> WorkerRunner:
+def make_worker(
+    settings: WorkerSettings, abilities: Abilities, tracing: AttemptTracing | None = None
+) -> WorkerRunner:
     """Puts a worker together, on the running loop."""
     runner = WorkerRunner(make_machine(settings, abilities))
-    equip(runner, settings, abilities)
+    equip(runner, settings, abilities, tracing)
     return runner
 
 
-def equip(runner: WorkerRunner, settings: WorkerSettings, abilities: Abilities) -> None:
+def equip(
+    runner: WorkerRunner,
+    settings: WorkerSettings,
+    abilities: Abilities,
+    tracing: AttemptTracing | None = None,
+) -> None:
     """Gives a worker its executors and its session with the master."""
     kinds = abilities.kinds()
     executors: dict[Kind, Executor] = {}
     if Kind.CHILD in kinds.values():
-        child = ChildSetup(tuple(settings.tasks), settings.memory_limit)
+        traced_as = "" if tracing is None else tracing.worker
+        child = ChildSetup(tuple(settings.tasks), settings.memory_limit, traced_as)
         executors[Kind.CHILD] = ProcessExecutor(settings.slots, child, runner, default_slots())
-    executors[Kind.LOOP] = CoroutineExecutor(abilities.tasks, runner)
-    executors[Kind.THREAD] = ThreadExecutor(abilities.tasks, runner)
-    executors[Kind.COMMAND] = CommandExecutor(abilities.commands, runner, MESSAGE_BYTES_MAX)
+    executors[Kind.LOOP] = CoroutineExecutor(abilities.tasks, runner, tracing)
+    executors[Kind.THREAD] = ThreadExecutor(abilities.tasks, runner, tracing)
+    executors[Kind.COMMAND] = CommandExecutor(
+        abilities.commands, runner, MESSAGE_BYTES_MAX, tracing
+    )
     identity = Identity(
         name=settings.name,
         boot_id=str(uuid.uuid4()),
@@ -78,12 +90,14 @@ def equip(runner: WorkerRunner, settings: WorkerSettings, abilities: Abilities) 
     runner.connect(session, executors)
 
 
-async def work(settings: WorkerSettings, abilities: Abilities) -> int:
+async def work(
+    settings: WorkerSettings, abilities: Abilities, tracing: AttemptTracing | None = None
+) -> int:
     """Works until a signal or the master ends it; returns the exit code.
 
     Raises SettingsError if it can't listen where it is told to answer health checks.
     """
-    runner = make_worker(settings, abilities)
+    runner = make_worker(settings, abilities, tracing)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, runner.drain, number.name)
@@ -107,10 +121,14 @@ async def work(settings: WorkerSettings, abilities: Abilities) -> int:
 def run(settings: WorkerSettings) -> int:
     """Runs a worker in this process until it ends; returns the exit code.
 
-    Raises SettingsError if a task module, or the address for health checks, can't be used.
+    Raises SettingsError if a task module, the address for health checks, or what the environment
+    says about telemetry can't be used.
     """
-    setup(settings.log_level, settings.log_format)
-    return asyncio.run(work(settings, load_abilities(settings)))
+    setup(settings.log_level, settings.log_format, worker=settings.name)
+    # Before the task modules are loaded: what they instrument finds it.
+    with start(SERVICE, facts={"service.instance.id": settings.name}) as telemetry:
+        tracing = tracing_of(telemetry, settings.name)
+        return asyncio.run(work(settings, load_abilities(settings), tracing))
 
 
 def command(

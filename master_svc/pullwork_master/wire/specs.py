@@ -18,6 +18,7 @@ from pullwork_master.wire import fields
 
 _DEFAULT_RETRY = Retry()
 _WORKER_DEATHS_DEFAULT = 3
+_TRACE = ("traceparent", "tracestate")
 
 
 def submission(specs: Sequence[task_pb2.TaskSpec], policy: Policy, path: str) -> Submit:
@@ -93,15 +94,20 @@ def _timeout(spec: task_pb2.TaskSpec, field: str) -> int:
 
 
 def _digest(spec: task_pb2.TaskSpec) -> bytes:
-    """Returns a digest of all that was submitted save owner and id; maps are put in order first.
+    """Returns a digest of all that was submitted save owner, id and trace; maps are put in order.
 
-    A program that was started anew may submit under another owner what it submitted before,
-    and an id may be written in large or small letters.
+    A program that was started anew may submit under another owner and in another trace what it
+    submitted before, and an id may be written in large or small letters.
     """
-    owner, task_id = spec.owner, spec.task_id
+    owner, task_id, headers = spec.owner, spec.task_id, spec.headers
     spec.owner = spec.task_id = ""
+    trace = {key: headers[key] for key in _TRACE if key in headers} if headers else {}
+    for key in trace:
+        del headers[key]
     wire = spec.SerializeToString(deterministic=True)
     spec.owner, spec.task_id = owner, task_id
+    if trace:
+        headers.update(trace)
     return hashlib.blake2b(wire, digest_size=16).digest()
 
 

@@ -19,8 +19,12 @@ def with_client(
     use: Callable[[Client], Awaitable[T]],
     *,
     owner: str | None = None,
+    traced: bool = False,
 ) -> T:
-    """Opens a client, runs `use` with it, and returns what that returns."""
+    """Opens a client, runs `use` with it, and returns what that returns.
+
+    `traced` is for what submits: telemetry is started, if the environment asks for it.
+    """
     from pullwork.client import Client
     from pullwork.settings import ClientSettings, load
 
@@ -31,4 +35,9 @@ def with_client(
         async with Client(settings.address, owner=owner, deadline=deadline) as client:
             return await use(client)
 
-    return asyncio.run(run())
+    if not traced:
+        return asyncio.run(run())
+    from pullwork.telemetry import start
+
+    with start("pullwork"):
+        return asyncio.run(run())

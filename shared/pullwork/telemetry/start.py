@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from types import MappingProxyType, TracebackType
@@ -127,7 +128,12 @@ def _resource(service: str, facts: Mapping[str, str]) -> Resource:
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
     said = OTELResourceDetector().detect().attributes
-    ours = {"service.name": service, "service.version": version("pullwork"), **facts}
+    ours: dict[str, str | int] = {
+        "service.name": service,
+        "service.version": version("pullwork"),
+        "process.pid": os.getpid(),
+        **facts,
+    }
     return Resource.create({key: value for key, value in ours.items() if key not in said})
 
 

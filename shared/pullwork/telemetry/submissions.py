@@ -40,10 +40,9 @@ class Submissions:
         self._tracer = tracer
         self._propagator = TraceContextTextMapPropagator()
         host, _, port = address.rpartition(":")
-        self._server: dict[str, str | int] = {
-            "server.address": host.strip("[]"),
-            "server.port": int(port),
-        }
+        self._server: dict[str, str | int] = {"server.address": host.strip("[]")}
+        if port.isdecimal():
+            self._server["server.port"] = int(port)
 
     def begin(self, spec: task_pb2.TaskSpec) -> Span:
         """Begins a task's span, a child of the current one, and writes its context on the task.

@@ -219,7 +219,8 @@ class TaskSpec(_message.Message):
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free words that travel with the task to the worker; W3C trace context
-        travels here. At most 64 entries, 8 KiB in all.
+        travels here, as `traceparent` and `tracestate`, which are passed over when a submission
+        is compared with an earlier one of its id. At most 64 entries, 8 KiB in all.
         """
 
     @_builtins.property

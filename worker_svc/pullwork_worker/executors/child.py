@@ -23,9 +23,12 @@ from functools import partial
 from typing import Any, Final
 
 from pullwork.context import TaskContext
+from pullwork.log import setup_in_child
 from pullwork.tasks import collect
+from pullwork.telemetry import Telemetry
 from pullwork_worker.executors import frames
 from pullwork_worker.executors.invoke import AnyTask, call, context_of, failure_of
+from pullwork_worker.executors.tracing import AttemptTracing, start_in_child, tracing_of
 from pullwork_worker.executors.work import Work
 from pullwork_worker.outcome import Blame, Failure, Outcome, Success
 
@@ -90,16 +93,20 @@ class Child:
         self._incoming = self._frames()
         self._has_claim = False
         self._tasks: dict[str, AnyTask] = {}
+        self._telemetry: Telemetry | None = None
+        self._tracing: AttemptTracing | None = None
 
     def run(self) -> int:
         """Sets up, then works until the worker closes the socket; returns the exit code."""
         setup = next(self._incoming, None)
         if setup is None:
             return 0
-        path, modules, memory_limit, parent = setup
+        path, modules, memory_limit, parent, traced_as = setup
         die_with(parent)
         sys.path[:] = path
         try:
+            if traced_as:
+                self._trace(traced_as)
             for name in modules:
                 self._tasks |= collect(importlib.import_module(name))
         except BaseException as error:  # whatever it is, the worker has to hear of it
@@ -114,6 +121,16 @@ class Child:
                 if self._claim(seq) and not self._attempt(seq, Work._make(work)):
                     return 0
         return 0
+
+    def _trace(self, worker: str) -> None:
+        self._telemetry = start_in_child(worker)
+        self._tracing = tracing_of(self._telemetry, worker)
+        setup_in_child(worker)
+
+    def close(self) -> None:
+        """Sends the traces that are not sent yet."""
+        if self._telemetry is not None:
+            self._telemetry.close()
 
     def _claim(self, seq: int) -> bool:
         """Takes the claim for an attempt; False if the worker took the attempt back."""
@@ -137,7 +154,11 @@ class Child:
         outcome: Outcome
         try:
             make_context = partial(self._context, seq, work)
-            outcome = call(self._tasks[work.type], work, make_context)
+            if self._tracing is None:
+                outcome = call(self._tasks[work.type], work, make_context)
+            else:
+                run = partial(call, self._tasks[work.type], work, make_context)
+                outcome = self._tracing.run(work, run)
         except MemoryError:
             out_of_memory = True
         # Outside of the handler, so that what filled the memory is free again.
@@ -188,10 +209,13 @@ def main() -> int:
     for inherited in sockets:
         # A process that a task starts must not hold the worker's sockets.
         inherited.set_inheritable(False)
+    child = Child(*sockets)
     try:
-        return Child(*sockets).run()
+        return child.run()
     except (BrokenPipeError, ConnectionResetError):
         return 0  # the worker is gone
+    finally:
+        child.close()
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ class ChildSetup:
 
     modules: tuple[str, ...]
     memory_limit: int | None
+    # The worker's name, if its children are to trace what they run; else empty.
+    traced_as: str = ""
 
 
 class ChildLink(asyncio.Protocol):
@@ -77,8 +79,9 @@ class ChildLink(asyncio.Protocol):
                 self._process = await self._spawn(fds)
             await loop.create_connection(lambda: self, sock=data)
             path = [entry or str(os.getcwd()) for entry in sys.path]
-            setup = (path, self._setup.modules, self._setup.memory_limit or 0, os.getpid())
-            self._write(frames.pack(setup))
+            given = self._setup
+            limit = given.memory_limit or 0
+            self._write(frames.pack((path, given.modules, limit, os.getpid(), given.traced_as)))
             await self._process.wait()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS_S):
@@ -165,6 +168,13 @@ class ChildLink(asyncio.Protocol):
         for seq, held in self._unreplied:
             if held == token and self._control is not None:
                 self._tell(self._control, frames.CONTROL.pack(frames.CANCEL, seq))
+
+    def part(self) -> bool:
+        """Lets a child that runs nothing end by itself; False if it can't."""
+        if self._unreplied or not self.ready or self._transport is None:
+            return False
+        self._transport.write_eof()
+        return True
 
     def kill(self) -> None:
         """Kills the child and all that it started."""

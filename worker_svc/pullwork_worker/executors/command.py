@@ -2,7 +2,7 @@
 
 An exit code other than 0 is a failure of the task, with the tail of stderr as its details. What
 the task is stands in the program's environment: TASK_ID, TASK_TYPE, TASK_ATTEMPT, TASK_QUEUE,
-TASK_OWNER and TASK_CONTENT_TYPE.
+TASK_OWNER and TASK_CONTENT_TYPE; with telemetry TRACEPARENT and TRACESTATE, too.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Final, cast
 from pullwork_worker.executors.child_link import how_it_ended
 from pullwork_worker.executors.invoke import unusable_result
 from pullwork_worker.executors.output import TAIL_BYTES_MAX
+from pullwork_worker.executors.tracing import AttemptTracing, trace_words
 from pullwork_worker.executors.work import Sink, Work
 from pullwork_worker.machine.ticket import Blame, Failure, Outcome, Success, Ticket
 
@@ -37,7 +38,14 @@ class Command:
 class CommandExecutor:
     """Runs a program for each attempt, in a process group of its own."""
 
-    def __init__(self, commands: Mapping[str, Command], sink: Sink, result_bytes_max: int) -> None:
+    def __init__(
+        self,
+        commands: Mapping[str, Command],
+        sink: Sink,
+        result_bytes_max: int,
+        tracing: AttemptTracing | None = None,
+    ) -> None:
+        self._tracing = tracing
         self._commands = commands
         self._sink = sink
         self._result_bytes_max = result_bytes_max
@@ -81,7 +89,10 @@ class CommandExecutor:
         command = self._commands[work.type]
         outcome: Outcome
         try:
-            outcome = await self._attempt(slot, work, command)
+            attempt = self._attempt(slot, work, command)
+            if self._tracing is not None:
+                attempt = self._tracing.follow(work, attempt)
+            outcome = await attempt
         except OSError as error:
             message = f"the program {command.argv[0]!r} can't be started: {error.strerror}"
             outcome = Failure(Blame.APPLICATION, "pullwork.CommandNotStarted", message)
@@ -93,13 +104,14 @@ class CommandExecutor:
 
     async def _attempt(self, slot: int, work: Work, command: Command) -> Outcome:
         pipe = asyncio.subprocess.PIPE
+        words = _words(work) if self._tracing is None else _words(work) | trace_words()
         transport, program = await asyncio.get_running_loop().subprocess_exec(
             lambda: Program(self._result_bytes_max),
             *command.argv,
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
-            env={**os.environ, **_words(work)},
+            env={**os.environ, **words},
             start_new_session=True,
         )
         self._groups[slot] = transport.get_pid()

@@ -20,6 +20,7 @@ from pullwork.payload import decode_args
 from pullwork_worker.executors.channel import LoopChannel
 from pullwork_worker.executors.eager import begin_task
 from pullwork_worker.executors.invoke import AnyTask, context_of, failure_of, packed, rejected
+from pullwork_worker.executors.tracing import AttemptTracing
 from pullwork_worker.executors.work import End, Sink, Work
 from pullwork_worker.machine.ticket import Blame, Failure, Note, Outcome, Ticket
 
@@ -48,9 +49,12 @@ class _Lane:
 class CoroutineExecutor:
     """Runs `async def` functions."""
 
-    def __init__(self, tasks: Mapping[str, AnyTask], sink: Sink) -> None:
+    def __init__(
+        self, tasks: Mapping[str, AnyTask], sink: Sink, tracing: AttemptTracing | None = None
+    ) -> None:
         self._tasks = tasks
         self._sink = sink
+        self._tracing = tracing
         self._loop = asyncio.get_running_loop()
         # Each attempt gets a copy of this, so that none sees what another one set.
         self._context = copy_context()
@@ -128,6 +132,8 @@ class CoroutineExecutor:
             work = cast(Work, lane.tickets[0].work)
             channel = LoopChannel(work.token, self._noted, self._loop)
             attempt = call_async(self._tasks[work.type], work, channel)
+            if self._tracing is not None:
+                attempt = self._tracing.follow(work, attempt)
             task = begin_task(self._loop, attempt, f"{work.type} {work.task_id}", self._context)
             if not task.done():
                 lane.task, lane.channel = task, channel

@@ -17,6 +17,8 @@ from pullwork_worker.machine.ticket import Ticket
 
 # Children that die before they are ready are replaced no faster than this.
 _BOOT_PAUSE_S: Final = 0.5
+# What children get to send their traces when the worker leaves.
+_PART_S: Final = 3.0
 
 log = logging.getLogger("pullwork.worker")
 
@@ -30,6 +32,7 @@ class ProcessExecutor:
         self._links: list[ChildLink | None] = [None] * slots
         self._booting = asyncio.Semaphore(booting_max)
         self._keepers: list[asyncio.Task[None]] = []
+        self._closing = False
 
     def open(self) -> None:
         """Starts all children, a few at a time."""
@@ -69,7 +72,12 @@ class ProcessExecutor:
             link.kill()
 
     async def close(self) -> None:
-        """Kills all children."""
+        """Kills all children; those with traces that are not sent yet may send them before."""
+        self._closing = True
+        if self._setup.traced_as:
+            links = [link for link in self._links if link is not None and link.part()]
+            if links:
+                await asyncio.wait([self._keepers[it.slot] for it in links], timeout=_PART_S)
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
@@ -80,7 +88,7 @@ class ProcessExecutor:
             self._sink.crash(error)
 
     async def _keep(self, slot: int) -> None:
-        while True:
+        while not self._closing:
             link = ChildLink(slot, self._setup, self._sink)
             async with self._booting:
                 self._links[slot] = link
@@ -102,4 +110,5 @@ class ProcessExecutor:
             log.error("a child process can't be started: %s", error, extra={"slot": link.slot})
         finally:
             self._links[link.slot] = None
-        self._sink.child_gone(link.slot, link.unclaimed, link.evidence())
+        if not self._closing:
+            self._sink.child_gone(link.slot, link.unclaimed, link.evidence())

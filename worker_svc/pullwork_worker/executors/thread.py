@@ -14,6 +14,7 @@ from typing import cast
 
 from pullwork_worker.executors.channel import LoopChannel
 from pullwork_worker.executors.invoke import AnyTask, call, context_of, failure_of
+from pullwork_worker.executors.tracing import AttemptTracing
 from pullwork_worker.executors.work import Sink, Work
 from pullwork_worker.machine.ticket import Outcome, Ticket
 
@@ -24,9 +25,12 @@ class ThreadExecutor:
     The threads are daemons, so one that never ends does not keep the worker from leaving.
     """
 
-    def __init__(self, tasks: Mapping[str, AnyTask], sink: Sink) -> None:
+    def __init__(
+        self, tasks: Mapping[str, AnyTask], sink: Sink, tracing: AttemptTracing | None = None
+    ) -> None:
         self._tasks = tasks
         self._sink = sink
+        self._tracing = tracing
         self._running: dict[int, LoopChannel] = {}
 
     def start(self, slot: int, tickets: Sequence[Ticket]) -> None:
@@ -46,7 +50,8 @@ class ThreadExecutor:
         started = time.perf_counter()
         outcome: Outcome
         try:
-            outcome = call(self._tasks[work.type], work, partial(context_of, work, channel))
+            run = partial(call, self._tasks[work.type], work, partial(context_of, work, channel))
+            outcome = run() if self._tracing is None else self._tracing.run(work, run)
         except MemoryError as error:
             outcome = failure_of(error)
         end = (slot, work.token, outcome, time.perf_counter() - started)

@@ -125,7 +125,9 @@ def submit(
 ) -> None:
     """Submit a task and print its id; it is stored when the command returns."""
     given = dict(locals())
-    handle = with_client(address, config, lambda client: _submit(client, given), owner=owner)
+    handle = with_client(
+        address, config, lambda client: _submit(client, given), owner=owner, traced=True
+    )
     _say_submitted(handle, as_json)
 
 
@@ -173,7 +175,7 @@ def run(
             say(f"{error}; `pullwork wait {handle.id}` waits on")
             raise typer.Exit(ExitCode.TIMED_OUT) from None
 
-    task = with_client(address, config, submit_and_wait, owner=owner)
+    task = with_client(address, config, submit_and_wait, owner=owner, traced=True)
     _print_end(task, as_json)
 
 
