@@ -119,6 +119,14 @@ class _KeepsItsFirstInterval(StubWorker):
         self.interval_s = interval_s
 
 
+@breaks("lease-duration")
+class _KeepsItsFirstLease(StubWorker):
+    def obey(self, answer: pb.HeartbeatResponse) -> None:
+        lease_s = self.lease_s
+        super().obey(answer)
+        self.lease_s = lease_s
+
+
 @breaks("inventory")
 class _ListsNothing(StubWorker):
     def heartbeat(self, terms: pb.RegisterResponse) -> pb.HeartbeatRequest:

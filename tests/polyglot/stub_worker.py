@@ -187,8 +187,8 @@ class StubWorker:
             except grpc.aio.AioRpcError as error:
                 self.failed(terms, error)
                 continue
-            self.heard()
             self.obey(answer)
+            self.heard()
 
     def heartbeat(self, terms: pb.RegisterResponse) -> pb.HeartbeatRequest:
         """Returns what a heartbeat says."""
@@ -200,6 +200,7 @@ class StubWorker:
         """Does what a heartbeat's answer says."""
         self.taken_back(answer.abandon)
         self.interval_s = answer.heartbeat_interval.ToMilliseconds() / 1000
+        self.lease_s = answer.lease_duration.ToMilliseconds() / 1000
         if answer.drain:
             self.drain_heartbeat()
 

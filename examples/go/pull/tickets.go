@@ -7,143 +7,126 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "pullwork.example/stubs/pullwork/v1"
 )
 
-// ErrRejected is what a function returns for a payload that it can't take; it is never tried again.
-var ErrRejected = errors.New("the function can't take this payload")
-
 // Function does the work of one type. It should end soon after `ctx` is done.
 type Function func(ctx context.Context, payload []byte) (result any, err error)
 
-// next reports what ended, asks for as much as there are free slots, and leaves when all is done.
-func (w *worker) next() {
-	if w.draining && len(w.held) == 0 {
-		w.leave()
-	}
-	if w.terms == nil || w.left {
-		return
-	}
-	w.report()
-	credit := int(w.me.Slots) - len(w.held) - w.stopping
-	if credit <= 0 || w.askNoMore != nil || w.draining {
-		return
-	}
-	ctx, cancel := context.WithCancel(w.session)
-	w.askNoMore = cancel
-	ask := &pb.RequestTaskRequest{
-		SessionId: w.terms.SessionId, MaxTasks: int32(credit), Wait: durationpb.New(park), RequestId: rand.Text(),
-	}
-	call(w, ctx, w.master.RequestTask, ask, func(answer *pb.RequestTaskResponse) {
-		cancel()
-		w.askNoMore = nil
-		w.take(answer.Tickets)
-	})
-}
+// ErrRejected is what a function returns for a payload that it can't take; it is never tried again.
+var ErrRejected = errors.New("the function can't take this payload")
 
-// report tells outcomes, and asks for as many tickets as there are: their slots are free.
-func (w *worker) report() {
-	if w.reporting {
-		return
-	}
-	told := &pb.ReportResultRequest{SessionId: w.terms.SessionId, RequestId: rand.Text()}
-	for _, it := range w.held {
-		if it.outcome == nil || len(told.Outcomes) > 0 && proto.Size(told)+proto.Size(it.outcome) > reportBytes {
-			continue
+// pull asks for as many tickets as there are free slots, until the worker drains.
+func (w *worker) pull() {
+	for {
+		select {
+		case <-w.free:
+		case <-w.asking.Done():
+			return
 		}
-		told.Outcomes = append(told.Outcomes, it.outcome)
-		it.sent = true
-	}
-	if len(told.Outcomes) == 0 {
-		return
-	}
-	if !w.draining {
-		told.RequestTasks = int32(len(told.Outcomes))
-	}
-	w.reporting = true
-	call(w, w.session, w.master.ReportResult, told, func(answer *pb.ReportResultResponse) {
-		w.reporting = false
-		for i, it := range told.Outcomes {
-			delete(w.held, it.LeaseToken)
-			if answer.Verdicts[i] != pb.Verdict_VERDICT_ACCEPTED {
-				slog.Warn("an outcome was not taken", "lease", it.LeaseToken, "verdict", answer.Verdicts[i])
-			}
+		ask := &pb.RequestTaskRequest{RequestId: rand.Text(), MaxTasks: 1, Wait: durationpb.New(park)}
+		for ; len(w.free) > 0; ask.MaxTasks++ {
+			<-w.free
 		}
-		w.take(answer.Tickets)
-	})
-}
-
-// take starts what arrived; every ticket has a slot.
-func (w *worker) take(tickets []*pb.Ticket) {
-	for _, ticket := range tickets {
-		ctx, cancel := context.WithCancel(context.Background())
-		it := &attempt{cancel: cancel}
-		w.held[ticket.LeaseToken] = it
-		bytesMax := w.terms.PayloadBytesMax
-		go func() {
-			outcome := run(ctx, w.functions[ticket.Type], ticket, bytesMax)
-			w.todo <- func() {
-				cancel()
-				if it.outcome = outcome; w.held[ticket.LeaseToken] != it {
-					w.stopping--
-				}
-			}
-		}()
+		answer, err := call(w.asking, w, func(session *pb.RegisterResponse) (*pb.RequestTaskResponse, error) {
+			ask.SessionId = session.SessionId
+			return w.master.RequestTask(w.asking, ask)
+		})
+		if err != nil {
+			return // tickets that are just leaving for us go back when the session ends
+		}
+		for range int(ask.MaxTasks) - len(answer.Tickets) {
+			w.free <- struct{}{}
+		}
+		for _, ticket := range answer.Tickets {
+			w.working.Go(func() { w.serve(ticket) })
+		}
 	}
 }
 
-// abandon stops attempts that are worth nothing any more; nothing is reported of them.
-func (w *worker) abandon(why string, tokens ...string) {
+// serve fills a slot with a ticket, and with those that the answers to its reports bring.
+func (w *worker) serve(ticket *pb.Ticket) {
+	for ticket != nil {
+		ctx, cancel := context.WithCancel(w.living)
+		w.mu.Lock()
+		w.held[ticket.LeaseToken] = cancel
+		w.mu.Unlock()
+		ticket = w.report(run(ctx, w.functions[ticket.Type], ticket))
+	}
+	w.free <- struct{}{}
+}
+
+// report tells an outcome until it has a verdict, and returns the slot's next ticket, if one waits.
+func (w *worker) report(outcome *pb.Outcome) *pb.Ticket {
+	told := &pb.ReportResultRequest{RequestId: rand.Text(), Outcomes: []*pb.Outcome{outcome}}
+	if w.asking.Err() == nil {
+		told.RequestTasks = 1
+	}
+	answer, _ := call(w.living, w, func(session *pb.RegisterResponse) (*pb.ReportResultResponse, error) {
+		if !slices.Contains(w.tokens(), outcome.LeaseToken) {
+			return nil, nil // nothing is reported of what was let go
+		}
+		if size := len(outcome.GetSuccess().GetData()); size > int(session.PayloadBytesMax) {
+			err := fmt.Errorf("the result has %d bytes; the master takes %d", size, session.PayloadBytesMax)
+			fail(outcome, pb.FailureKind_FAILURE_KIND_APPLICATION, err)
+		}
+		told.SessionId = session.SessionId
+		return w.master.ReportResult(w.living, told)
+	})
+	w.letGo(fmt.Sprint(answer.GetVerdicts()), outcome.LeaseToken)
+	return append(answer.GetTickets(), nil)[0]
+}
+
+// letGo stops what is worth nothing any more, or is done.
+func (w *worker) letGo(why string, tokens ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, token := range tokens {
-		it := w.held[token]
-		if it == nil || it.sent { // the verdict will say the same
-			continue
-		}
-		slog.Info("abandoned", "lease", token, "why", why)
-		it.cancel()
-		delete(w.held, token)
-		if it.outcome == nil {
-			w.stopping++
+		if cancel := w.held[token]; cancel != nil {
+			slog.Info("let go", "lease", token, "why", why)
+			cancel()
+			delete(w.held, token)
 		}
 	}
 }
 
-func (w *worker) inventory() []*pb.HeldLease {
-	held := []*pb.HeldLease{}
-	for token := range w.held {
+func (w *worker) tokens() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(w.held))
+}
+
+func (w *worker) inventory() (held []*pb.HeldLease) {
+	for _, token := range w.tokens() {
 		held = append(held, &pb.HeldLease{LeaseToken: token, Started: true})
 	}
 	return held
 }
 
 // run makes one attempt; whatever the function does, it ends in an outcome.
-func run(ctx context.Context, function Function, ticket *pb.Ticket, bytesMax int64) *pb.Outcome {
+func run(ctx context.Context, function Function, ticket *pb.Ticket) *pb.Outcome {
 	if bound := ticket.ExecutionTimeout.AsDuration(); bound > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, bound)
 		defer cancel()
 	}
-	data, err := result(ctx, function, ticket)
-	if err == nil && int64(len(data)) > bytesMax {
-		err = fmt.Errorf("the result has %d bytes; the master takes %d", len(data), bytesMax)
-	}
 	outcome := &pb.Outcome{LeaseToken: ticket.LeaseToken}
-	if err == nil {
+	data, err := result(ctx, function, ticket)
+	switch {
+	case err == nil:
 		outcome.Outcome = &pb.Outcome_Success{Success: &pb.Payload{Data: data, ContentType: "application/json"}}
-		return outcome
+	case errors.Is(err, ErrRejected):
+		fail(outcome, pb.FailureKind_FAILURE_KIND_REJECTED, err)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		fail(outcome, pb.FailureKind_FAILURE_KIND_TIMEOUT, err)
+	default:
+		fail(outcome, pb.FailureKind_FAILURE_KIND_APPLICATION, err)
 	}
-	kind := pb.FailureKind_FAILURE_KIND_APPLICATION
-	if errors.Is(err, ErrRejected) {
-		kind = pb.FailureKind_FAILURE_KIND_REJECTED
-	} else if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		kind = pb.FailureKind_FAILURE_KIND_TIMEOUT
-	}
-	failure := &pb.Failure{Kind: kind, Type: fmt.Sprintf("%T", err), Message: err.Error()}
-	outcome.Outcome = &pb.Outcome_Failure{Failure: failure}
 	return outcome
 }
 
@@ -161,4 +144,9 @@ func result(ctx context.Context, function Function, ticket *pb.Ticket) (data []b
 		return nil, err
 	}
 	return json.Marshal(value)
+}
+
+func fail(outcome *pb.Outcome, kind pb.FailureKind, err error) {
+	failure := &pb.Failure{Kind: kind, Type: fmt.Sprintf("%T", err), Message: err.Error()}
+	outcome.Outcome = &pb.Outcome_Failure{Failure: failure}
 }

@@ -1,186 +1,194 @@
 // Package pull is a Pullwork worker made of generated stubs, and of nothing else of Pullwork.
 //
-// One loop owns all state. Calls and functions run in goroutines of their own and tell the loop
-// what is to be done next, so nothing needs a lock.
+// One goroutine asks for tickets, one listens, one sends heartbeats, and one for each ticket runs
+// it and reports. Whichever finds that the session is gone begins another.
 package pull
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
-	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "pullwork.example/stubs/pullwork/v1"
 )
 
-const (
-	park        = 20 * time.Second // how long the master may keep a request that it has nothing for
-	drainGrace  = 30 * time.Second // how long running work may take once the worker drains
-	reportBytes = 3 << 20          // a message may have 4 MiB
-)
-
-type attempt struct {
-	cancel  context.CancelFunc
-	outcome *pb.Outcome // once the function ended
-	sent    bool        // its report is on its way
-}
+const drainGrace = 30 * time.Second // how long running work may take once the worker drains
 
 type worker struct {
-	master                     pb.MasterServiceClient
-	me                         *pb.RegisterRequest
-	functions                  map[string]Function
-	todo                       chan func()         // for the loop, which alone touches what is below
-	held                       map[string]*attempt // every ticket, from its arrival until its verdict
-	stopping                   int                 // functions that were told to stop and still run
-	reporting, draining, left  bool
-	terms                      *pb.RegisterResponse // nil: no session
-	session                    context.Context
-	leaseFor                   time.Duration
-	end, hangUp, askNoMore     context.CancelFunc // of the session, the stream, a RequestTask on its way
-	contactAt, eventAt, beatAt time.Time          // the last of each
+	master    pb.MasterServiceClient
+	me        *pb.RegisterRequest
+	functions map[string]Function
+	free      chan struct{}   // one for each free slot
+	asking    context.Context // done: the worker drains
+	drain     context.CancelFunc
+	living    context.Context // done: it leaves
+	working   sync.WaitGroup
+
+	entry   sync.Mutex           // held while a session is begun
+	session *pb.RegisterResponse // nil: there is none
+
+	mu              sync.Mutex
+	held            map[string]context.CancelFunc // by lease token, from arrival until the verdict
+	interval, lease time.Duration                 // as the master last said
+	contact         *time.Timer                   // rings after a lease's length without any
 }
 
 // Run pulls work until `ctx` is done or the master asks it to drain; then it finishes what runs.
-func Run(
-	ctx context.Context, conn grpc.ClientConnInterface,
-	name string, queues []string, slots int, functions map[string]Function,
-) {
-	boot := rand.Text() // made anew at each start of the process
+func Run(ctx context.Context, master pb.MasterServiceClient, me *pb.RegisterRequest, functions map[string]Function) {
+	me.BootId = rand.Text() // made anew at each start of the process
+	// Two workers of one name would end each other's sessions for ever.
+	me.WorkerName += "-" + me.BootId[:8]
+	me.TaskTypes = slices.Sorted(maps.Keys(functions))
 	w := &worker{
-		master: pb.NewMasterServiceClient(conn), functions: functions,
-		todo: make(chan func()), held: map[string]*attempt{},
-		me: &pb.RegisterRequest{
-			// Two workers of one name would end each other's sessions for ever.
-			WorkerName: name + "-" + boot[:8], BootId: boot, Queues: queues,
-			TaskTypes: slices.Sorted(maps.Keys(functions)), Slots: int32(slots), Version: "example",
-		},
+		master: master, me: me, functions: functions,
+		free: make(chan struct{}, me.Slots), held: map[string]context.CancelFunc{},
 	}
-	context.AfterFunc(ctx, func() { w.todo <- w.drain })
-	clock := time.NewTicker(100 * time.Millisecond)
-	defer clock.Stop()
-	for w.register(); !w.left; w.next() {
-		select {
-		case do := <-w.todo:
-			do()
-		case now := <-clock.C:
-			w.tick(now)
-		}
+	for range me.Slots {
+		w.free <- struct{}{}
 	}
+	w.contact = time.AfterFunc(time.Hour, func() { w.letGo("no contact", w.tokens()...) })
+	w.asking, w.drain = context.WithCancel(ctx)
+	living, leave := context.WithCancel(context.Background())
+	w.living = living
+	go w.listen()
+	go w.beat()
+	w.pull()
+	slog.Info("draining", "held", len(w.tokens()))
+	time.AfterFunc(drainGrace, leave)
+	go func() { w.working.Wait(); leave() }()
+	<-living.Done()
+	w.entry.Lock() // for good: nobody begins another session
+	_, err := master.Deregister(context.Background(), &pb.DeregisterRequest{SessionId: w.session.GetSessionId()})
+	slog.Info("left", "error", err)
 }
 
-// register begins a session with all that is held.
-func (w *worker) register() {
-	w.session, w.end = context.WithCancel(context.Background())
-	w.terms, w.hangUp, w.askNoMore, w.reporting = nil, nil, nil, false
-	w.me.Held = w.inventory()
-	call(w, w.session, w.master.Register, w.me, func(terms *pb.RegisterResponse) {
-		slog.Info("registered", "session", terms.SessionId, "term", terms.Term, "held", len(w.held))
-		w.terms, w.leaseFor, w.beatAt = terms, terms.LeaseDuration.AsDuration(), time.Now()
-		for _, it := range terms.HeldVerdicts {
+// register returns the session that stands, or begins one with all that is held.
+func (w *worker) register(ctx context.Context) (*pb.RegisterResponse, error) {
+	w.entry.Lock()
+	defer w.entry.Unlock()
+	for wait := firstWait; w.session == nil && ctx.Err() == nil; wait = pause(ctx, wait) {
+		w.me.Held = w.inventory()
+		session, err := w.master.Register(ctx, w.me)
+		if err != nil {
+			slog.Warn("not registered", "why", err)
+			continue
+		}
+		slog.Info("registered", "session", session.SessionId, "term", session.Term, "held", len(w.me.Held))
+		w.session = session
+		w.heard(session)
+		for _, it := range session.HeldVerdicts {
 			if it.Decision == pb.HeldDecision_HELD_DECISION_ABANDON {
-				w.abandon("the lease did not outlast its session", it.LeaseToken)
+				w.letGo("the lease did not outlast its session", it.LeaseToken)
 			}
 		}
-		go w.listen(w.session, terms.SessionId)
-	})
-}
-
-// lost ends a session that the master does not know any more, and begins another.
-func (w *worker) lost(err error) {
-	slog.Warn("registering anew", "why", err)
-	w.end()
-	for _, it := range w.held {
-		it.sent = false
+		break
 	}
-	w.register()
+	return w.session, ctx.Err()
 }
 
-// listen keeps the notification stream open until the session ends.
-func (w *worker) listen(session context.Context, id string) {
-	for wait := firstWait; session.Err() == nil; wait = pause(session, wait) {
-		ctx, hangUp := context.WithCancel(session)
-		w.tell(ctx, func() { w.hangUp, w.eventAt = hangUp, time.Now() })
-		stream, err := w.master.TaskIncoming(ctx, &pb.TaskIncomingRequest{SessionId: id})
+// ended forgets a session that the master does not know any more.
+func (w *worker) ended(session *pb.RegisterResponse, err error) {
+	if status.Code(err) != codes.Canceled {
+		slog.Warn("no answer", "why", err)
+	}
+	w.entry.Lock()
+	defer w.entry.Unlock()
+	if status.Code(err) == codes.FailedPrecondition && w.session == session {
+		w.session = nil
+	}
+}
+
+// heard notes contact, and the times to live by if they come with it.
+func (w *worker) heard(answer any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if times, ok := answer.(interface {
+		GetHeartbeatInterval() *durationpb.Duration
+		GetLeaseDuration() *durationpb.Duration
+	}); ok {
+		w.interval = times.GetHeartbeatInterval().AsDuration()
+		w.lease = cmp.Or(times.GetLeaseDuration().AsDuration(), w.lease)
+	}
+	w.contact.Reset(w.lease) // after that, others get what runs here
+}
+
+// call asks until it is answered, each time with the same ids, so that a lost answer costs nothing.
+func call[A any](ctx context.Context, w *worker, method func(*pb.RegisterResponse) (A, error)) (answer A, err error) {
+	for wait := firstWait; ; wait = pause(ctx, wait) {
+		session, err := w.register(ctx)
+		if err != nil {
+			return answer, err
+		}
+		if answer, err = method(session); err == nil {
+			w.heard(answer)
+			return answer, nil
+		}
+		w.ended(session, err)
+	}
+}
+
+// listen keeps the notification stream open.
+func (w *worker) listen() {
+	for wait := firstWait; ; wait = pause(w.living, wait) {
+		session, err := w.register(w.living)
+		if err != nil {
+			return
+		}
+		ctx, hangUp := context.WithCancel(w.living)
+		silence := time.AfterFunc(3*w.pace(), hangUp) // such a master's stream is dead
+		stream, err := w.master.TaskIncoming(ctx, &pb.TaskIncomingRequest{SessionId: session.SessionId})
 		for err == nil {
 			var event *pb.TaskIncomingResponse
-			if event, err = stream.Recv(); err == nil {
-				wait = firstWait
-				w.tell(ctx, func() { w.hear(event) })
+			if event, err = stream.Recv(); err != nil {
+				break
 			}
+			wait = firstWait
+			silence.Reset(3 * w.pace())
+			w.heard(event)
+			w.letGo(event.GetCancel().GetReason(), event.GetCancel().GetLeaseTokens()...)
+			if event.GetDrain() != nil {
+				w.drain()
+			} // `available` says nothing new: a request is parked whenever a slot is free
 		}
 		hangUp()
-		if sessionLost(err) {
-			w.tell(session, func() { w.lost(err) })
+		w.ended(session, err)
+	}
+}
+
+// beat sends heartbeats; one that fails is not repeated, for the next one knows more.
+func (w *worker) beat() {
+	for {
+		session, err := w.register(w.living)
+		if err != nil {
+			return
 		}
-	}
-}
-
-func (w *worker) hear(event *pb.TaskIncomingResponse) {
-	w.contactAt, w.eventAt = time.Now(), time.Now()
-	switch told := event.Event.(type) {
-	case *pb.TaskIncomingResponse_Cancel_:
-		w.abandon(told.Cancel.Reason, told.Cancel.LeaseTokens...)
-	case *pb.TaskIncomingResponse_Drain_:
-		w.drain()
-	} // `available` says nothing new: a request is parked whenever a slot is free
-}
-
-// tick does what time asks for.
-func (w *worker) tick(now time.Time) {
-	if w.leaseFor > 0 && now.Sub(w.contactAt) > w.leaseFor {
-		w.contactAt = now
-		w.abandon("no contact for a lease's length: others get it now", slices.Collect(maps.Keys(w.held))...)
-	}
-	if w.terms == nil {
-		return
-	}
-	interval := w.terms.HeartbeatInterval.AsDuration()
-	if w.hangUp != nil && now.Sub(w.eventAt) > 3*interval {
-		w.hangUp() // the master is silent; `listen` opens another stream
-	}
-	if now.Sub(w.beatAt) >= interval {
-		w.beatAt = now
-		w.heartbeat(interval)
-	}
-}
-
-func (w *worker) heartbeat(interval time.Duration) {
-	ctx, cancel := context.WithTimeout(w.session, interval) // then the next one knows more
-	beat := &pb.HeartbeatRequest{SessionId: w.terms.SessionId, Held: w.inventory(), Draining: w.draining}
-	call(w, ctx, w.master.Heartbeat, beat, func(answer *pb.HeartbeatResponse) {
-		cancel()
-		w.terms.HeartbeatInterval = answer.HeartbeatInterval
-		w.abandon("the master says so", answer.Abandon...)
+		sleep(w.living, w.pace())
+		answer, err := w.master.Heartbeat(w.living, &pb.HeartbeatRequest{
+			SessionId: session.SessionId, Held: w.inventory(), Draining: w.asking.Err() != nil,
+		})
+		if err != nil {
+			w.ended(session, err)
+			continue
+		}
+		w.heard(answer)
+		w.letGo("the master says so", answer.Abandon...)
 		if answer.Drain {
 			w.drain()
 		}
-	})
+	}
 }
 
-// drain asks for nothing more; what runs may finish.
-func (w *worker) drain() {
-	if w.draining {
-		return
-	}
-	slog.Info("draining", "held", len(w.held))
-	w.draining = true
-	if w.askNoMore != nil {
-		w.askNoMore() // tickets that are just leaving for it go back when the session ends
-	}
-	time.AfterFunc(drainGrace, func() { w.todo <- w.leave })
-}
-
-func (w *worker) leave() {
-	w.left = true
-	if w.terms != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-		defer cancel()
-		_, err := w.master.Deregister(ctx, &pb.DeregisterRequest{SessionId: w.terms.SessionId, Reason: "drained"})
-		slog.Info("left", "error", err)
-	}
-	w.end()
+func (w *worker) pace() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.interval
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pullwork.example/pull"
+	pb "pullwork.example/stubs/pullwork/v1"
 )
 
 // A worker with one function less has one type less. Payloads are JSON objects of parameters.
@@ -65,5 +66,6 @@ func main() {
 		os.Exit(2)
 	}
 	defer conn.Close()
-	pull.Run(ctx, conn, *name, strings.Split(*queues, ","), *slots, functions)
+	me := &pb.RegisterRequest{WorkerName: *name, Queues: strings.Split(*queues, ","), Slots: int32(*slots), Version: "example"}
+	pull.Run(ctx, pb.NewMasterServiceClient(conn), me, functions)
 }

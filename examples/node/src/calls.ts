@@ -26,7 +26,7 @@ export const dial = (address: string) =>
   });
 
 /** Waits, less a random share, and returns how long to wait the next time. */
-export const pause = async (waitMs: number, signal: AbortSignal): Promise<number> => {
+export const pause = async (waitMs: number, signal?: AbortSignal): Promise<number> => {
   await sleep(waitMs * (1 - Math.random() / 2), signal);
   return Math.min(2 * waitMs, LONGEST_WAIT_MS);
 };
@@ -46,7 +46,7 @@ export const log = (message: string, more: object = {}): void =>
   console.log(JSON.stringify({ time: new Date(), message, ...more }));
 
 /** Makes one attempt; whatever the function does, it ends in an outcome. */
-export async function run(ticket: Ticket, work: Work | undefined, stop: AbortSignal, bytesMax: number): Promise<Outcome> {
+export async function run(ticket: Ticket, work: Work | undefined, stop: AbortSignal): Promise<Outcome> {
   const { leaseToken } = ticket;
   const boundMs = milliseconds(ticket.executionTimeout);
   const timeout = new AbortController();
@@ -55,16 +55,18 @@ export async function run(ticket: Ticket, work: Work | undefined, stop: AbortSig
     if (!work) throw new Error(`this worker has no function for the type '${ticket.type}'`);
     const value = await work(ticket.payload, AbortSignal.any([stop, timeout.signal]));
     const data = Buffer.from(JSON.stringify(value ?? null));
-    if (data.length > bytesMax) throw new Error(`the result has ${data.length} bytes; the master takes ${bytesMax}`);
     return { leaseToken, outcome: { $case: 'success', value: { data, contentType: 'application/json' } } };
   } catch (error) {
-    const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
-    let kind = FailureKind.FAILURE_KIND_APPLICATION;
-    if (error instanceof Rejected) kind = FailureKind.FAILURE_KIND_REJECTED;
-    else if (timeout.signal.aborted) kind = FailureKind.FAILURE_KIND_TIMEOUT;
-    const failure = { kind, type: name, message, details: stack ?? '', retryable: undefined };
-    return { leaseToken, outcome: { $case: 'failure', value: failure } };
+    if (error instanceof Rejected) return failed(leaseToken, error, FailureKind.FAILURE_KIND_REJECTED);
+    if (timeout.signal.aborted) return failed(leaseToken, error, FailureKind.FAILURE_KIND_TIMEOUT);
+    return failed(leaseToken, error);
   } finally {
     clearTimeout(timer);
   }
+}
+
+export function failed(leaseToken: string, error: unknown, kind = FailureKind.FAILURE_KIND_APPLICATION): Outcome {
+  const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+  const failure = { kind, type: name, message, details: stack ?? '', retryable: undefined };
+  return { leaseToken, outcome: { $case: 'failure', value: failure } };
 }

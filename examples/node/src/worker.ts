@@ -43,4 +43,3 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     worker.drain();
   });
 }
-await worker.register();

@@ -43,6 +43,7 @@ RULES: Final = (
     Rule("tokens", "lease tokens are sent back as they came, and no others", _LIFE),
     Rule("heartbeat", "heartbeats come at every interval, also while all slots are busy", _LIFE),
     Rule("heartbeat-interval", "the interval is what the last answer said", _LIFE),
+    Rule("lease-duration", "the lease's length, too, is what the last answer said", _LIFE),
     Rule(
         "inventory", "each heartbeat lists every ticket, from its arrival until its verdict", _LIFE
     ),

@@ -225,6 +225,21 @@ async def cut_off(stage: Stage) -> None:
         stage.findings.passed("out-of-contact", "had stopped it when it was heard again")
 
 
+async def longer_lease(stage: Stage) -> None:
+    """A heartbeat's answer makes the lease longer; then nobody answers for longer than it was."""
+    await stage.begin()
+    former_s = stage.master.terms.lease_s
+    stage.master.terms.lease_s = 10.0
+    await stage.heard("Heartbeat", 2, "lease-duration")
+    running = await stage.given(stage.work(former_s + 2.0), "lease-duration")
+    stage.master.away = True
+    stage.master.break_stream()
+    await asyncio.sleep(former_s + 1.0)
+    stage.master.away = False
+    await stage.must(running.settled, "lease-duration", "did not finish what it ran")
+    stage.findings.passed("lease-duration", f"ran on through {former_s + 1.0:g} s without contact")
+
+
 def _available() -> pb.TaskIncomingResponse:
     hint = pb.TaskIncomingResponse.Available(task_types=["conformance.work"])
     return pb.TaskIncomingResponse(available=hint)
@@ -240,4 +255,5 @@ SCENES: Final = (
     Scene("restart", ("restart",), restart),
     Scene("crowded", ("backoff",), crowded),
     Scene("cut off", ("out-of-contact", "backoff"), cut_off),
+    Scene("longer lease", ("lease-duration",), longer_lease),
 )
