@@ -148,6 +148,21 @@ async def test_nothing_listens_and_nothing_is_loaded_by_default(told: Cluster) -
     assert "prometheus_client" not in master.said()
 
 
+async def test_what_is_disabled_listens_nowhere_and_says_so(
+    told: Cluster, receiver: Receiver
+) -> None:
+    told.env["OTEL_SDK_DISABLED"] = "true"
+    master = await told.master()
+    assert "OTEL_SDK_DISABLED is true: nothing listens on 127.0.0.1:0" in master.said()
+    assert "telemetry is on" not in master.said()
+    async with Client(told.address) as client:
+        await client.submit_raw("a", b"")
+    master.terminate()
+    assert await master.ended() == 0
+    assert receiver.spans() == []
+    assert _sent(receiver) == 0
+
+
 async def test_to_listen_beyond_loopback_is_said_aloud(told: Cluster, free_port: int) -> None:
     told.env["PULLWORK_MASTER_METRICS_LISTEN"] = f"0.0.0.0:{free_port}"
     master = await told.master()

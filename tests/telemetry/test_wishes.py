@@ -16,7 +16,7 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}
         ({}, NOTHING),
         ({"OTEL_SERVICE_NAME": "x", "OTEL_RESOURCE_ATTRIBUTES": "a=b"}, NOTHING),
         (ENDPOINT, Wishes(("otlp",), ("otlp",), "", "OTEL_EXPORTER_OTLP_ENDPOINT")),
-        (ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"}, NOTHING),
+        (ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"}, Wishes(forbidden=True)),
         (
             ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"},
             Wishes((), ("otlp",), "", "OTEL_TRACES_EXPORTER"),

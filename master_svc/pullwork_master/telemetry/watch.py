@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 from pullwork.telemetry import Telemetry
@@ -15,6 +16,8 @@ from pullwork_master.telemetry.labels import LineLabels
 from pullwork_master.telemetry.levels import Levels
 from pullwork_master.views import Views
 
+log = logging.getLogger("pullwork.master")
+
 _LOOK_EVERY_S: Final = 0.25
 
 
@@ -25,6 +28,7 @@ class Watch:
         self._engine = engine
         self._spans = telemetry.spans
         self._counts: Counts | None = None
+        self._failed = False
         self._looking: asyncio.Task[None] | None = None
         if telemetry.meter is not None:
             lines = LineLabels()
@@ -46,6 +50,15 @@ class Watch:
             counts.lag(max(0.0, loop.time() - due_s))
 
     def _tell(self, effects: Effects) -> None:
+        if self._failed:
+            return
+        try:
+            self._add(effects)
+        except Exception:  # whatever it is, it must not cost the master
+            self._failed = True
+            log.exception("a bug ends this master's telemetry; the master goes on")
+
+    def _add(self, effects: Effects) -> None:
         if self._counts is not None:
             now_ms = self._engine.core.book.now.wall_ms
             self._counts.tell(effects, self._engine.commit_s, now_ms)

@@ -83,6 +83,10 @@ def start(
     its own. Raises SettingsError for bad values, and if the port can't be had.
     """
     wishes, telemetry = read_wishes(), Telemetry()
+    if wishes.forbidden:
+        if prometheus:
+            log.warning("OTEL_SDK_DISABLED is true: nothing listens on %s", prometheus)
+        return telemetry
     listen = (prometheus or wishes.prometheus) if metrics else ""
     if not (wishes.traces or listen or (metrics and wishes.metrics)):
         return telemetry

@@ -55,12 +55,16 @@ _NUMBERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """Which exporters are asked for, and by which variable; `prometheus` is where to listen."""
+    """Which exporters are asked for, and by which variable; `prometheus` is where to listen.
+
+    `forbidden`: nothing is to be started, whoever else asks.
+    """
 
     traces: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     prometheus: str = ""
     because: str = ""
+    forbidden: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.traces or self.metrics or self.prometheus)
@@ -83,7 +87,7 @@ def read_wishes(environ: Mapping[str, str] | None = None) -> Wishes:
     if faults:
         raise SettingsError("\n".join(faults))
     if given.get(DISABLED, "").lower() == "true":
-        return NOTHING
+        return Wishes(forbidden=True)
     traces = _exporters(given, TRACES, TRACES_ENDPOINT)
     metrics = _exporters(given, METRICS, METRICS_ENDPOINT)
     because = next((it for it in (TRACES, METRICS, *_ENDPOINTS) if it in given), "")
