@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 from cluster import Cluster, until
+from jobs import hog
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from receiver import Receiver, Seen, words
 from trace_jobs import hold, isolated, leaf
@@ -188,6 +189,22 @@ async def test_a_worker_that_leaves_sends_what_its_children_did(
     for handle in (child, on_loop):
         [process] = of_task(receiver, handle.id, "process")
         assert process.span.kind == Span.SPAN_KIND_CONSUMER
+
+
+async def test_a_memory_limit_leaves_room_for_telemetry_and_still_limits(
+    told: Cluster, receiver: Receiver
+) -> None:
+    await told.master()
+    told.worker("w", "--memory-limit", "128MiB", "--tasks", "jobs", tasks="trace_jobs", slots=1)
+    async with Client(told.address) as client:
+        small = await client.submit_many([isolated.with_args(number) for number in range(20)])
+        assert [await it.result(30) for it in small] == list(range(20))
+        await _arrived(receiver, small[-1].id, 2)
+        greedy = await client.submit(hog.with_args())
+        assert (await greedy.wait(60)).failure.type == "builtins.MemoryError"
+        assert await client.run(isolated.with_args(7)) == 7
+    [process] = await until(lambda: of_task(receiver, greedy.id, "process"), "its span is there")
+    assert process.attributes["error.type"] == "builtins.MemoryError"
 
 
 async def test_a_program_that_runs_for_a_task_is_told_the_trace(

@@ -34,6 +34,8 @@ from pullwork_worker.outcome import Blame, Failure, Outcome, Success
 
 _PR_SET_PDEATHSIG: Final = 1
 _CHUNK: Final = 256 * 1024
+# The address space that gRPC's threads reserve to export traces; of it they use a tenth.
+_TRACING_BYTES: Final = 640 * 1024 * 1024
 
 
 class Control:
@@ -113,6 +115,8 @@ class Child:
             failure = failure_of(error)
             self._reply((frames.BOOT_FAILED, failure.type, failure.message, failure.details))
             return 1
+        if memory_limit and self._tracing is not None:
+            memory_limit += _TRACING_BYTES
         if memory_limit:
             resource.setrlimit(resource.RLIMIT_AS, (memory_limit, memory_limit))
         self._reply((frames.READY,))
