@@ -120,7 +120,7 @@ def lifted_limit_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gate, "set_limits", set_limits)
 
 
-@caught_by(walks)
+@caught_by(limit_laws.test_a_slot_that_a_leaving_worker_frees_goes_to_who_waits_for_it)
 def freed_slot_of_a_limit_not_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def ended(self: Gate, task: Task) -> None:
         with pytest.MonkeyPatch.context() as inner:

@@ -23,7 +23,7 @@ from pullwork_master.core.dispatch import Dispatch
 from pullwork_master.core.effects import Available
 from pullwork_master.core.gates import Gate
 from pullwork_master.core.machine import Core
-from pullwork_master.core.model import Task
+from pullwork_master.core.model import Contact, Task
 from pullwork_master.core.ready import Line
 from pullwork_master.core.window import Window, weigh
 
@@ -264,6 +264,18 @@ def paused_queue_still_grants(monkeypatch: pytest.MonkeyPatch) -> None:
 @caught_by(walks, dispatch_laws.test_a_request_that_is_repeated_gets_the_same_tickets)
 def request_id_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Dispatch, "recall", nothing)
+
+
+@caught_by(dispatch_laws.test_what_somebody_was_told_of_is_told_to_another_when_he_is_gone)
+def hint_goes_with_who_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Dispatch.place
+
+    def place(self: Dispatch, session: Any) -> None:
+        if session.id not in self._book.sessions or session.contact is not Contact.CONNECTED:
+            session.hinted = False
+        real(self, session)
+
+    monkeypatch.setattr(Dispatch, "place", place)
 
 
 @caught_by(dispatch_laws.test_as_many_idle_workers_are_told_as_there_are_tasks)

@@ -366,3 +366,17 @@ def test_tasks_that_a_dead_worker_held_are_told_to_the_others(world: World) -> N
     other = world.join("w2")
     world.ask(c.Evict("w1"))
     assert len(world.news_of(other, Available)) == 1
+
+
+def test_what_somebody_was_told_of_is_told_to_another_when_he_is_gone(world: World) -> None:
+    workers = [world.join(f"w{number}") for number in range(3)]
+    submit(world, 1)
+    for gone in workers[:2]:
+        (told,) = (each for each in workers if world.news_of(each, Available))
+        assert told is gone
+        world.news.clear()
+        if gone is workers[0]:
+            world.ask(c.Evict(told.session))
+        else:
+            world.break_stream(told)
+    assert len(world.news_of(workers[2], Available)) == 1

@@ -79,6 +79,17 @@ def test_a_slot_of_a_limit_goes_at_once_to_who_waits_for_it(world: World, end: s
     assert held(waiting) == [2]
 
 
+def test_a_slot_that_a_leaving_worker_frees_goes_to_who_waits_for_it(world: World) -> None:
+    limit(world, concurrency=1)
+    world.submit(spec(1), spec(2))
+    leaving, waiting = world.join("w1"), world.join("w2")
+    world.request(leaving, 1)
+    world.ask(c.Drain("w1"))
+    assert world.request(waiting, 1, wait_ms=60_000) is None
+    world.report(leaving, success(leaving.token))
+    assert held(waiting) == [2]
+
+
 def test_what_runs_is_counted_again_after_a_restart(world: World) -> None:
     limit(world, concurrency=1, concurrency_per_key=1)
     world.submit(keyed(1, "k"), keyed(2, "k"), spec(3))

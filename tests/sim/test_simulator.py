@@ -27,6 +27,8 @@ QUICK = (
     "repeated_report_counted",
     "silence_ignored",
     "session_ids_repeat",
+    "limit_of_what_runs_ignored",
+    "rate_ignored",
 )
 # CI has the time; at a desk, what a person waits for.
 SEEDS = 10_000 if os.environ.get("CI") else 1_000

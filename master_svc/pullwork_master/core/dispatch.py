@@ -152,7 +152,8 @@ class Dispatch:
                     members.setdefault(session.id)
                 else:
                     members.pop(session.id, None)
-            if (parked or idle) and line.queued:
+            # Who was told of a task and is gone leaves it to another.
+            if (parked or idle or (session.hinted and not alive)) and line.queued:
                 book.stirred[key] = None
             elif line.empty:
                 book.drop(line)

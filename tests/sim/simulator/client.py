@@ -11,7 +11,8 @@ from pullwork_master.core.model import Spec, State
 from pullwork_master.core.rejections import Reason, Rejection
 from simulator.disk import Disk
 from simulator.events import MS, Events, Node
-from simulator.jobs import QUEUES, Jobs
+from simulator.jobs import Jobs
+from simulator.limits import QUEUES
 from simulator.profile import Profile
 from simulator.story import Story, require
 from simulator.wire import Wire
@@ -54,6 +55,10 @@ class Client(Node):
             left -= batch
             wait = int(self._dice.random() ** 2 * self._profile.busy_for)
             self._events.after(wait, self, self._submit_new, batch)
+        for change in self._profile.limits:
+            set_limits = c.SetLimits(change.queue, change.changes, change.clear)
+            at = int(change.at * self._profile.busy_for)
+            self._events.after(at, self, self.insist, set_limits)
 
     def _submit_new(self, count: int) -> None:
         self.unsubmitted -= count

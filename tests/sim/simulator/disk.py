@@ -6,6 +6,7 @@ What a death tears off is the transaction under way: it is applied wholly or not
 from __future__ import annotations
 
 from pullwork_master.core.effects import Writes
+from pullwork_master.core.model import Queue
 from pullwork_master.engine import RESERVE_BYTES
 from pullwork_master.storage.base import StorageFullError
 from pullwork_master.storage.memory import MemoryStorage
@@ -22,6 +23,10 @@ class Disk(MemoryStorage):
         self.full = False
         self.shows_full = False
         self.commits = 0
+
+    def queue(self, name: str) -> Queue:
+        """Returns a queue as it was committed last; one that is not there has no limits."""
+        return self._queues.get(name) or Queue(name, 0)
 
     def stage(self, writes: Writes) -> None:
         """Stores all of it, or nothing of it when the disk is full."""

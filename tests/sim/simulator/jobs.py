@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from pullwork_master.core.flows import flow_of
 from pullwork_master.core.model import Retry, Spec
 from pullwork_worker.machine.ticket import Kind
 from simulator.events import MS
+from simulator.limits import KEYS, QUEUES
 from simulator.profile import Profile
 
-QUEUES: Final = ("default", "mail")
 KINDS: Final = {
     "child": Kind.CHILD,
     "loop": Kind.LOOP,
@@ -50,6 +51,8 @@ class Jobs:
     def __init__(self, dice: random.Random, profile: Profile) -> None:
         self._dice = dice
         self._profile = profile
+        # Of its own, so that runs without limits go as if there were none.
+        self._keys = random.Random(repr(profile.limits))
         self.by_id: dict[str, Job] = {}
 
     def make(self) -> Spec:
@@ -78,6 +81,8 @@ class Jobs:
             retention_ms=profile.policy.retention_ms,
             unique_key="" if plain else dice.choice(("", "u1", "u2")),
             digest=b"%d" % number,
+            limit_key=(limit_key := self._keys.choice(KEYS) if profile.limits else ""),
+            flow=flow_of("client", limit_key),
         )
         self.by_id[spec.id] = Job(spec, deed, dice.randint(1, 3))
         return spec

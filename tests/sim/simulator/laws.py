@@ -21,6 +21,7 @@ from pullwork_worker.machine.invariants import validate_state
 from pullwork_worker.machine.link import Phase
 from pullwork_worker.machine.ticket import Failure, Outcome, Released
 from simulator.disk import Disk
+from simulator.limits import LimitAccount
 from simulator.profile import Profile
 from simulator.story import require
 
@@ -62,12 +63,14 @@ class Laws:
         # Attempts that ran for certain when their worker died.
         self._deaths_due: set[str] = set()
         self.latest_wall_ms = 0
+        self.limits = LimitAccount(disk)
 
     # --- the master ---------------------------------------------------------------------
 
     def master_started(self, core: Core) -> None:
         """A core stands on what is on the disk."""
         self.core = core
+        self.limits.master_started()
         for task_id in self.acknowledged:
             # An end may have been stored that nobody heard of before the master died.
             stored = self._disk.by_id.get(task_id)
@@ -79,6 +82,8 @@ class Laws:
         self.latest_wall_ms = max(self.latest_wall_ms, master.core.book.now.wall_ms)
         for task in effects.changed.values():
             self._check_task(task)
+        if self._profile.limits:
+            self.limits.committed(master, effects)
         self._turn += 1
         if self._turn % self._every == 0 or effects.writes.sweep_before_ms:
             self.check_all()

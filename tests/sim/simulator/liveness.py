@@ -174,8 +174,11 @@ class Liveness:
         if not idle:
             return
         book = self._master.core.book
+        limits, now_ms = self._laws.limits, self._master.now().mono_ms
         for task in self._master.disk.tasks.values():
-            if task.state is State.QUEUED and not book.paused(task.spec.queue):
+            if task.state is not State.QUEUED or book.paused(task.spec.queue):
+                continue
+            if not (self._profile.limits and limits.holds_back(task, now_ms)):
                 odd[("task", task.spec.id, str(task.attempt))] = (
                     "no worker idles while a task that it can do waits"
                 )

@@ -26,6 +26,7 @@ from pullwork_worker.machine.link import Link
 from simulator.disk import Disk
 from simulator.events import MS
 from simulator.master import Box, Master
+from simulator.mutants_of_limits import MUTANTS_OF_LIMITS
 from simulator.planting import Mutant, Patch
 
 # --- the core ---------------------------------------------------------------------------
@@ -369,5 +370,6 @@ _ALL: Final = (
     Mutant(never_opens_its_stream_again, ("link resets",)),
     Mutant(never_asks_again),
     Mutant(a_death_is_nobodys, ("deadly",)),
+    *MUTANTS_OF_LIMITS,
 )
 MUTANTS: Final = {mutant.plant.__name__: mutant for mutant in _ALL}

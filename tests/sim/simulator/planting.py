@@ -20,7 +20,7 @@ class Mutant:
     """A bug: `plant(patch)` puts it in by `patch(owner, name, wrong)`.
 
     `needs` are what a seed must have drawn to be worth trying: faults, faults of calls, deeds,
-    or "gentle" and "plain".
+    or "gentle", "plain" and "limits".
     """
 
     plant: Callable[[Patch], None]
@@ -35,6 +35,7 @@ class Mutant:
         """Whether a seed of this frame can meet the bug at all."""
         drawn = {*profile.faults, *profile.call_faults, *profile.deeds}
         drawn |= {"gentle"} if profile.gentle else {"hostile"}
+        drawn |= {"limits"} if profile.limits else set()
         drawn |= {"plain"} if profile.plain_workers else set()
         return drawn.issuperset(self.needs)
 

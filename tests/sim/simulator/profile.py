@@ -12,6 +12,7 @@ from typing import Final
 
 from pullwork_master.core.limits import Policy
 from simulator.events import MS, SECOND
+from simulator.limits import Change, draw_limits
 
 # Kinds of faults and how many of each a seed that has it meets, on the average.
 FAULTS: Final = {
@@ -58,6 +59,7 @@ class Profile:
     latency: tuple[int, int] = (1 * MS, 30 * MS)
     commit: tuple[int, int] = (1 * MS, 20 * MS)
     run: tuple[int, int] = (5 * MS, 1500 * MS)
+    limits: tuple[Change, ...] = ()
 
     @property
     def heartbeat(self) -> int:
@@ -112,6 +114,7 @@ def draw(dice: random.Random) -> Profile:
     heartbeats = dice.choice((8, 12, 12, 20))
     profile = Profile(
         policy,
+        limits=draw_limits(dice),
         renamed=dice.choice((0.0, 0.0, 1.0)),
         slots=dice.choice((1, 1, 2, 4)),
         look_ahead_max=dice.choice((0, 0, 4)),

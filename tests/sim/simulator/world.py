@@ -11,8 +11,9 @@ from simulator.client import Client
 from simulator.disk import Disk
 from simulator.events import MS, SECOND, Events, Node
 from simulator.faults import Faults
-from simulator.jobs import QUEUES, Jobs
+from simulator.jobs import Jobs
 from simulator.laws import Laws
+from simulator.limits import QUEUES
 from simulator.liveness import Liveness
 from simulator.master import Master
 from simulator.plain import PlainWorker
@@ -99,6 +100,10 @@ class World:
             worker.rest()
         for queue in QUEUES:
             self.client.insist(c.SetPaused(queue, False))
+            if self.profile.limits:
+                # What may run at once is bounded to the end; slow rates would take too long.
+                rates = {"rate": 0.0, "rate_per_key": 0.0}
+                self.client.insist(c.SetLimits(queue, rates))
         due = self.events.now + self._healing()
         while (left := self._unrested()) and self.events.now < due:
             self._set_wall_right()
