@@ -12,6 +12,10 @@ from container_cluster import ContainerCluster, Node
 
 from pullwork import Client
 
+SCRAPE = (
+    "from urllib.request import urlopen; "
+    "print(urlopen('http://127.0.0.1:9464/metrics').read().decode())"
+)
 MEGABYTE = 1_000_000
 # Without what the base brings.
 OURS_MAX = 130 * MEGABYTE
@@ -74,3 +78,12 @@ def test_the_shell_of_a_container_asks_its_own_master(cluster: ContainerCluster)
     code, said = master.run("pullwork", "queues", "--json")
     assert code == 0, said
     assert '"default"' in said
+
+
+async def test_metrics_need_a_setting_and_no_further_package(cluster: ContainerCluster) -> None:
+    master = cluster.master(METRICS_LISTEN="127.0.0.1:9464")
+    await until(
+        lambda: "pullwork_commit_duration_seconds" in master.run("python3", "-c", SCRAPE)[1],
+        "the master is scraped",
+        60,
+    )
