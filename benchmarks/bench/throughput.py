@@ -60,7 +60,7 @@ THROUGHPUT = Section(
     "Throughput and CPU time",
     "Two worker processes with default slots; no-op tasks of 100 B, results kept. From the first "
     "submission until the last result is in the client's hand. `submit_many` hands over all at "
-    "once and then waits; `map` keeps 500 in flight. The last line times the submissions alone, "
+    "once and then waits; `map` keeps 2,000 in flight. The last line times the submissions alone, "
     f"one task a call from {COROUTINES} coroutines, each answered after its commit, while the "
     "workers work.",
     measure,

@@ -1,9 +1,10 @@
 """The single writer: gathers commands, lets the core decide, commits, and only then speaks.
 
-While one commit is on the disk the next batch gathers: that is the group commit, and it
+While one step is decided and stored the next batch gathers: that is the group commit, and it
 needs no timer. What takes the processor runs on the event loop's thread: the core, and all
-that storage does but the commit itself, which waits for the disk in a thread of its own.
-Nothing touches the storage meanwhile, so it needs no lock.
+that storage does. The commit itself, too, as long as the disk is quick: the way to a thread and
+back takes longer than that. Once it was slow, commits wait for it in a thread of their own for
+a while, and the loop goes on. Nothing touches the storage meanwhile, so it needs no lock.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ RESERVE_BYTES: Final = 64 * 1024 * 1024
 # every worker its session.
 LAST_BYTES: Final = 1024 * 1024
 DISK_FULL_RETRY_MS: Final = 5_000
+# A commit that held the loop for longer than this sends those of the next while to the thread.
+QUICK_COMMIT_MS: Final = 5
+SLOW_DISK_MS: Final = 1_000
 
 T = TypeVar("T")
 Clock = Callable[[], Now]
@@ -66,11 +70,15 @@ class Engine:
         policy: Policy,
         clock: Clock = system_clock,
         reserve_bytes: int = RESERVE_BYTES,
+        quick_commit_ms: int = QUICK_COMMIT_MS,
     ) -> None:
+        """`quick_commit_ms` below 0: all commits wait in the thread, whatever they take."""
         self._storage = storage
         self._policy = policy
         self._clock = clock
         self._reserve_bytes = reserve_bytes
+        self._quick_commit_ms = quick_commit_ms
+        self._slow_until_ms = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="storage")
         self._inbox: list[tuple[int, Command]] = []
         self._waiting: dict[int, asyncio.Future[Any]] = {}
@@ -171,6 +179,7 @@ class Engine:
     async def _rest(self) -> None:
         """Sleeps until a command comes or a moment is due."""
         if self._inbox or self.core.hungry():
+            await asyncio.sleep(0)  # a commit on this thread lets nobody else in
             return
         due_ms = self.core.due_in_ms(self._clock())
         wait_s = LOOK_EVERY_S if due_ms is None else min(LOOK_EVERY_S, due_ms / 1000)
@@ -203,7 +212,14 @@ class Engine:
         # Here, not in the thread: a thread that does many small things with the interpreter's
         # lock let go in between waits for it each time, and takes five times as long.
         self._storage.stage(effects.writes)
-        swept = await self._in_thread(self._storage.commit)
+        began_ms = self._clock().mono_ms
+        if self._quick_commit_ms < 0 or began_ms < self._slow_until_ms:
+            swept = await self._in_thread(self._storage.commit)
+        else:
+            swept = self._storage.commit()
+            ended_ms = self._clock().mono_ms
+            if ended_ms - began_ms > self._quick_commit_ms:
+                self._slow_until_ms = ended_ms + SLOW_DISK_MS
         self.commit_s = time.perf_counter() - started
         if effects.writes.sweep_before_ms:
             self.core.swept(swept)

@@ -44,7 +44,7 @@ T = TypeVar("T")
 Event = registry_service_pb2.WatchRegistryResponse
 
 DEADLINE_S: Final = 30.0
-WINDOW: Final = 500
+WINDOW: Final = 2000
 PAGE: Final = 500
 ANY: Final = TaskFilter()
 
@@ -178,9 +178,9 @@ class Client:
     ) -> AsyncGenerator[Ended[T, R]]:
         """Runs a task with each item as its first argument, and yields each call as it ends.
 
-        At most `window` calls are in flight or not yet handed out, so memory stays constant. Full
-        queues are waited for. `ordered` yields in the order of the items. Calls that were
-        submitted when the loop is left go on.
+        At most `window` calls, and 16 MiB of payloads, are in flight or not yet handed out, so
+        memory stays constant. Full queues are waited for. `ordered` yields in the order of the
+        items. Calls that were submitted when the loop is left go on.
         """
         if not isinstance(task, Task):
             raise InvalidFieldError(f"map takes a task, made by @task, got {task!r}", field="task")

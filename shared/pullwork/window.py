@@ -25,6 +25,8 @@ T_co = TypeVar("T_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
 FULL_WAIT_S: Final = 1.0
+# Payloads in a window, whatever its size; a larger one goes alone.
+BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Window(Generic[T_co, R_co]):
         # All that is in flight, in the order of the source; pending ends live as long as somebody
         # holds them.
         self._open: dict[_Flight[T_co, R_co], None] = {}
+        self._open_bytes = 0
         self._ended: deque[_Flight[T_co, R_co]] = deque()
         self._refused: deque[_Flight[T_co, R_co]] = deque()  # by a full queue or disk
         self._full_until = 0.0
@@ -93,6 +96,7 @@ class Window(Generic[T_co, R_co]):
             flight = self._take()
             if flight is not None:
                 del self._open[flight]
+                self._open_bytes -= len(flight.spec.payload)
                 if isinstance(flight.end, PullworkError):
                     raise flight.end
                 assert flight.end is not None
@@ -102,15 +106,19 @@ class Window(Generic[T_co, R_co]):
 
     def _fill(self) -> bool:
         """Submits as many as there is room for; False once the source is at its end."""
-        while len(self._open) < self._size and not self._refused:
+        while self._has_room():
             try:
                 item, call, spec = next(self._source)
             except StopIteration:
                 return False
             flight = _Flight(item, call, spec)
             self._open[flight] = None
+            self._open_bytes += len(spec.payload)
             self._submit(flight)
         return True
+
+    def _has_room(self) -> bool:
+        return len(self._open) < self._size and self._open_bytes < BYTES_MAX and not self._refused
 
     def _submit_refused(self) -> None:
         """Tries again what a full queue or disk refused, once the time it asked for is over."""

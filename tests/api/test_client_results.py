@@ -173,6 +173,25 @@ async def test_map_hands_out_every_end_once(client: Client) -> None:
     assert most <= 301
 
 
+async def test_map_holds_no_more_bytes_than_its_bound_however_wide_its_window(
+    client: Client,
+) -> None:
+    size = 1_000_000
+    taken = handed = most = 0
+
+    def parts() -> Iterator[bytes]:
+        nonlocal taken, most
+        for taken in range(1, 26):
+            most = max(most, taken - handed)
+            yield bytes(size)
+
+    async for ended in client.map(sample_tasks.reverse, parts()):
+        assert len(ended.result()) == size
+        handed += 1
+    assert handed == 25
+    assert most <= 16 * 1024 * 1024 // size + 2
+
+
 async def test_an_ordered_map_keeps_the_order(client: Client) -> None:
     results = [it.result() async for it in client.map(sample_tasks.add, range(500), ordered=True)]
     assert results == list(range(1, 501))

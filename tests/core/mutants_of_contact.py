@@ -16,6 +16,7 @@ import test_core_timers as timer_laws
 from planting import Garden, nothing, walks
 from world import World
 
+from pullwork_master import engine
 from pullwork_master.core import clients, sessions
 from pullwork_master.core.book import Book
 from pullwork_master.core.clients import Clients
@@ -262,6 +263,22 @@ def answer_before_commit(monkeypatch: pytest.MonkeyPatch) -> None:
         self.core.settle()
 
     monkeypatch.setattr(Engine, "_turn", turn)
+
+
+@caught_by(engine_laws.test_the_loop_waits_for_a_quick_disk_itself_and_for_a_slow_one_in_a_thread)
+def no_disk_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "SLOW_DISK_MS", 0)
+
+
+@caught_by(engine_laws.test_who_comes_while_commits_are_quick_is_heard)
+def full_batches_keep_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Engine._rest
+
+    async def rest(self: Engine) -> None:
+        if not self._inbox:
+            await real(self)
+
+    monkeypatch.setattr(Engine, "_rest", rest)
 
 
 @caught_by(engine_laws.test_news_are_told_after_their_commit)

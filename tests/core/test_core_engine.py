@@ -4,96 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from running_engine import PATIENCE_S, Clock, SlowStorage, running
 from world import spec
 
 from pullwork_master.core import commands as c
-from pullwork_master.core.effects import Effects, SessionEnded, Writes
+from pullwork_master.core.effects import Effects, SessionEnded
 from pullwork_master.core.explain import Explanation
 from pullwork_master.core.limits import Policy
-from pullwork_master.core.model import Now, State
+from pullwork_master.core.model import State
 from pullwork_master.core.rejections import Reason, Rejection
-from pullwork_master.engine import BATCH_MAX, LAST_BYTES, Engine, system_clock
-from pullwork_master.storage.base import StorageError
-from pullwork_master.storage.memory import MemoryStorage
-
-PATIENCE_S = 10.0
-
-
-class SlowStorage(MemoryStorage):
-    """A memory storage whose commits can be held up, counted, and made to fail."""
-
-    def __init__(self, **more: Any) -> None:
-        super().__init__(**more)
-        self.gate = threading.Event()
-        self.gate.set()
-        self.entered = threading.Event()
-        self.stored: list[int] = []
-        self.commits = 0
-        self.inserted = 0
-        self.broken = False
-        self.room_bytes: int | None = None
-
-    def stage(self, writes: Writes) -> None:
-        super().stage(writes)
-        self.inserted = len(writes.inserted)
-
-    def commit(self) -> int:
-        self.entered.set()
-        assert self.gate.wait(PATIENCE_S)
-        if self.broken:
-            raise StorageError("the disk is gone")
-        self.commits += 1
-        swept = super().commit()
-        if self.inserted:
-            self.stored.append(self.inserted)
-        return swept
-
-    def free_bytes(self) -> int | None:
-        return self.room_bytes
-
-    def hold(self) -> None:
-        """Holds up whatever is committed next; `held` waits for it."""
-        self.gate.clear()
-        self.entered.clear()
-
-    async def held(self) -> None:
-        assert await asyncio.to_thread(self.entered.wait, PATIENCE_S)
-
-
-class Clock:
-    """Both clocks, moved by hand."""
-
-    def __init__(self) -> None:
-        self.ms = 1_000
-
-    def __call__(self) -> Now:
-        return Now(self.ms, 1_700_000_000_000 + self.ms)
-
-
-@asynccontextmanager
-async def running(
-    storage: SlowStorage, clock: Callable[[], Now] = system_clock, policy: Policy | None = None
-) -> AsyncIterator[Engine]:
-    """An engine that runs, and is stopped at the end if it still does."""
-    engine = Engine(storage, policy or Policy(), clock)
-    await engine.start()
-    run = asyncio.create_task(engine.run(), name="engine")
-    try:
-        yield engine
-    finally:
-        storage.gate.set()
-        engine.stop()
-        await asyncio.wait({run}, timeout=PATIENCE_S)
-        if not storage.broken:
-            run.result()
-        else:
-            assert run.exception() is not None
-        await engine.close()
+from pullwork_master.engine import BATCH_MAX, LAST_BYTES, SLOW_DISK_MS, Engine
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -118,6 +42,41 @@ async def state_of(engine: Engine, number: int) -> State:
     answer = await engine.ask(c.Explain(spec(number).id))
     assert isinstance(answer, Explanation)
     return answer.task.state
+
+
+async def test_the_loop_waits_for_a_quick_disk_itself_and_for_a_slow_one_in_a_thread() -> None:
+    storage = SlowStorage()
+    storage.clock = clock = Clock()
+    async with running(storage, clock, quick_commit_ms=5) as engine:
+        storage.threads.clear()
+
+        async def commits_here(number: int) -> bool:
+            await engine.ask(submit(number))
+            return storage.threads[-1] == threading.get_ident()
+
+        assert await commits_here(1)
+        storage.takes_ms = 5
+        assert await commits_here(2)
+        storage.takes_ms = 6
+        assert await commits_here(3), "it was not known to be slow"
+        storage.takes_ms = 1
+        assert not await commits_here(4)
+        clock.ms += SLOW_DISK_MS - 2
+        assert not await commits_here(5), "a while is not over"
+        assert await commits_here(6)
+
+
+async def test_who_comes_while_commits_are_quick_is_heard() -> None:
+    """Full batches one after the other, with nothing to wait for, leave the loop to others."""
+    storage = SlowStorage()
+    async with running(storage, quick_commit_ms=60_000) as engine:
+        for number in range(4 * BATCH_MAX):
+            engine.tell(submit(number))
+        await asyncio.sleep(0)  # the engine's turn
+        await asyncio.sleep(0)
+        before = storage.commits
+        await engine.look()
+        assert before < 3
 
 
 async def test_an_answer_comes_after_its_commit_and_not_before() -> None:

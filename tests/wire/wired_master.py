@@ -65,7 +65,8 @@ class WiredMaster:
         self.clock = HandClock()
         self.storage = storage
         self.policy = policy
-        self.engine = Engine(storage, policy, clock=self.clock)
+        # Some tests hold a commit up, and look at what goes on meanwhile.
+        self.engine = Engine(storage, policy, clock=self.clock, quick_commit_ms=-1)
         self.address = ""
         self._writer: asyncio.Task[None]
 
