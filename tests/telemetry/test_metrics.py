@@ -148,6 +148,18 @@ async def test_nothing_listens_and_nothing_is_loaded_by_default(told: Cluster) -
     assert "prometheus_client" not in master.said()
 
 
+async def test_a_collector_that_is_away_keeps_nobody(told: Cluster, free_port: int) -> None:
+    told.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{free_port}"
+    told.env["OTEL_METRIC_EXPORT_INTERVAL"] = "3600000"
+    master = await told.master()
+    told.worker("w", tasks="jobs")
+    async with Client(told.address) as client:
+        assert await client.run(square.with_args(3)) == 9
+    master.terminate()
+    assert await master.ended() == 0
+    assert "the last of the telemetry was not sent" in master.said()
+
+
 async def test_what_is_disabled_listens_nowhere_and_says_so(
     told: Cluster, receiver: Receiver
 ) -> None:

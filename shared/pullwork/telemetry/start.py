@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from types import MappingProxyType, TracebackType
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("pullwork.telemetry")
 
 SCOPE: Final = "pullwork"
+# What a collector gets to take the last of it.
+CLOSE_S: Final = 3.0
 REMEDY: Final = "pip install 'pullwork[telemetry]'"
 NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -55,16 +59,23 @@ class Telemetry:
         self.close()
 
     def close(self) -> None:
-        """Sends what is not sent yet, which may take seconds, and ends it.
+        """Sends what is not sent yet, and ends; waits some seconds for a collector, no longer.
 
         Not to be called on the thread of a loop that metrics are read from.
         """
         ends, self._ends = self._ends, []
-        for end in ends:
-            end()
+        # Daemons: a collector that is away must not keep the program.
+        threads = [threading.Thread(target=end, daemon=True) for end in ends]
+        for thread in threads:
+            thread.start()
+        until_s = time.monotonic() + CLOSE_S
+        for thread in threads:
+            thread.join(max(0.0, until_s - time.monotonic()))
+        if any(thread.is_alive() for thread in threads):
+            log.warning("the collector took too long: the last of the telemetry was not sent")
 
     def ends_with(self, end: Any) -> None:
-        """Has something called at the close, after what was there before."""
+        """Has something called at the close, beside what was there before."""
         self._ends.append(end)
 
 
@@ -155,7 +166,9 @@ def _start_traces(telemetry: Telemetry, wishes: Wishes, resource: Resource) -> N
     from pullwork.telemetry.spans import Spans
 
     ids = ChosenIds()
-    provider: TracerProvider = TracerProvider(resource=resource, id_generator=ids)
+    provider: TracerProvider = TracerProvider(
+        resource=resource, id_generator=ids, shutdown_on_exit=False
+    )
     for exporter in wishes.traces:
         if exporter == "console":
             provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
@@ -184,7 +197,7 @@ def _start_metrics(telemetry: Telemetry, wishes: Wishes, resource: Resource, lis
     ]
     if listen:
         readers.append(_answer_prometheus(telemetry, listen))
-    provider = MeterProvider(readers, resource)
+    provider = MeterProvider(readers, resource, shutdown_on_exit=False)
     telemetry.meter = provider.get_meter(SCOPE, version("pullwork"))
     telemetry.ends_with(provider.shutdown)
 
