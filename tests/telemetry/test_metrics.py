@@ -34,20 +34,23 @@ async def test_metrics_are_the_truth_of_the_run(told: Cluster, receiver: Receive
         gate = told.folder / "gate"
         held = await client.submit(hold.with_args(str(gate)))
         await until(began(gate).exists, "the task runs")
-        running = Scrape(address)
+        await until(lambda: _holds(Scrape(address)), "the task is seen to run")
         worker.kill()
         told.worker("heir", "--tasks", "metric_jobs")
         gate.touch()
         assert await held.result(30) == "let go"
         await client.get(later.id)
 
-    assert running.sum("pullwork_queue_tasks", state="running", type="jobs.hold") == 1
     # What there is, is seen as it was up to a tenth of a second ago.
     await until(lambda: _is_settled(Scrape(address)), "nothing runs")
     _is_the_truth(await asyncio.to_thread(Scrape, address))
     await until(lambda: _sent(receiver) == 50, "the same is sent by OTLP")
     master.terminate()
     assert await master.ended() == 0
+
+
+def _holds(seen: Scrape) -> bool:
+    return seen.sum("pullwork_queue_tasks", state="running", type="jobs.hold") == 1
 
 
 def _is_settled(seen: Scrape) -> bool:
