@@ -108,6 +108,26 @@ def test_a_task_that_is_tried_again_by_hand_waits_from_then_on() -> None:
     assert grant.waited_since_ms == since_ms
 
 
+def test_a_grant_names_the_last_attempt_that_may_have_begun(world: World) -> None:
+    worker = world.join("w1")
+    world.submit(spec(1, retry=Retry(9, initial_ms=0, max_ms=0)))
+    named = []
+    for make in (
+        released,
+        failure,
+        released,
+        released,
+        partial(failure, kind=FailureKind.WORKER_LOST),
+    ):
+        world.request(worker, 1)
+        named.append(worker.held[worker.token].former)
+        world.report(worker, make(worker.token))
+        world.pass_time(1)
+    world.request(worker, 1)
+    named.append(worker.held[worker.token].former)
+    assert named == [0, 0, 2, 2, 2, 5]
+
+
 def _forgets_what_a_worker_lost(self: Book, task: object, event: Event) -> None:
     if event is not Event.LOSE:
         _tell_move(self, task, event)  # type: ignore[arg-type]

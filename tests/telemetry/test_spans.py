@@ -7,7 +7,7 @@ import logging
 import uuid
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -46,6 +46,7 @@ def kept() -> Kept:
     return Kept()
 
 
+@settings(deadline=None)
 @given(parent=st.text(max_size=80), state=st.text(max_size=80))
 @example(parent="", state="")
 @example(parent="00-" + "0" * 32 + "-" + "0" * 16 + "-00", state="=")
@@ -57,7 +58,7 @@ def test_no_header_keeps_an_attempt_from_its_span(kept: Kept, parent: str, state
     headers = {"traceparent": parent, "tracestate": state}
     task_id = new_task_id()
     kept.spans.waited(headers, about("wait", "q", "t", task_id), 2, 5, 4, 1)
-    with kept.spans.attempt(headers, about("process", "q", "t", task_id), 2):
+    with kept.spans.attempt(headers, about("process", "q", "t", task_id), 2, 1):
         pass
     wait, run = kept.exporter.get_finished_spans()
     assert wait.context is not None
@@ -82,7 +83,7 @@ def test_ids_differ_by_task_attempt_and_part() -> None:
 def test_within_an_attempt_other_spans_have_ids_of_their_own(kept: Kept) -> None:
     kept.exporter.clear()
     task_id = new_task_id()
-    with kept.spans.attempt({}, about("process", "q", "t", task_id), 1) as span:
+    with kept.spans.attempt({}, about("process", "q", "t", task_id), 1, 0) as span:
         inner = kept.spans._tracer.start_span("inner")
         inner.end()
         assert inner.get_span_context().span_id != span.get_span_context().span_id

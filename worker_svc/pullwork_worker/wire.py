@@ -35,6 +35,7 @@ def ticket_of(message: worker_pb2.Ticket) -> Ticket:
         message.content_type,
         dict(headers) if len(headers) else {},
         message.checkpoint,
+        message.former_attempt,
     )
     return Ticket(token, type, timeout_s, work)
 

@@ -42,6 +42,9 @@ from pullwork_master.core.transitions import Event
 # As many digits as always fit into 64 bits: a longer number is none that a disk can hold.
 NUMBER_CHARS_MAX = 18
 
+# Attempts that ended so never ran.
+UNSTARTED = (AttemptEnd.RELEASED, AttemptEnd.UNDELIVERED)
+
 
 def parse_token(token: str) -> tuple[int, int, str] | None:
     """Returns (seq, attempt, session) of a lease token; None: it is no token of ours."""
@@ -69,7 +72,16 @@ def grant(book: Book, task: Task, session: Session) -> Grant:
         lease.progress_due_ms = now.mono_ms + spec.progress_timeout_ms
     watch_timeouts(book, task)
     session.held[task.seq] = task
-    return Grant(lease.token, task.attempt, task.checkpoint, spec)
+    former = former_attempt(task, task.attempt) if task.history else 0
+    return Grant(lease.token, task.attempt, task.checkpoint, spec, former)
+
+
+def former_attempt(task: Task, attempt: int) -> int:
+    """Returns the last attempt before one that a worker may have begun; 0: none is kept."""
+    for line in reversed(task.history):
+        if line.number < attempt and line.end not in UNSTARTED:
+            return line.number
+    return 0
 
 
 def watch_timeouts(book: Book, task: Task) -> None:

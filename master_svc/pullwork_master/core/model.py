@@ -220,6 +220,8 @@ class Grant(NamedTuple):
     attempt: int
     checkpoint: bytes
     spec: Spec
+    # The last attempt before this one that a worker may have begun; 0: none.
+    former: int = 0
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import Final
 from opentelemetry.metrics import Meter
 
 from pullwork_master.core.effects import Effects, Move
+from pullwork_master.core.leases import UNSTARTED
 from pullwork_master.core.model import AttemptEnd, State
 from pullwork_master.core.transitions import NEXT, Event
 from pullwork_master.telemetry.labels import LineLabels, labels
@@ -19,8 +20,6 @@ _TASK_BOUNDS: Final = (
 )
 _MOMENT_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
-# These never ran, as far as the master knows.
-UNSTARTED: Final = (AttemptEnd.RELEASED, AttemptEnd.UNDELIVERED)
 LOST: Final = (AttemptEnd.WORKER_LOST, AttemptEnd.UNDELIVERED)
 
 

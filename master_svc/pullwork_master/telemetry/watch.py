@@ -9,9 +9,10 @@ from typing import Final
 from pullwork.telemetry import Telemetry
 from pullwork.telemetry.spans import Spans, about
 from pullwork_master.core.effects import Effects, Move
+from pullwork_master.core.leases import former_attempt
 from pullwork_master.core.transitions import Event
 from pullwork_master.engine import Engine
-from pullwork_master.telemetry.counts import UNSTARTED, Counts
+from pullwork_master.telemetry.counts import Counts
 from pullwork_master.telemetry.labels import LineLabels
 from pullwork_master.telemetry.levels import Levels
 from pullwork_master.views import Views
@@ -71,16 +72,11 @@ class Watch:
 def _tell_wait(spans: Spans, move: Move) -> None:
     """Makes the span of a wait that ended with a grant."""
     task, spec = move.task, move.task.spec
-    ran = [
-        each.number
-        for each in task.history
-        if each.number < move.attempt and each.end not in UNSTARTED
-    ]
     spans.waited(
         dict(spec.headers),
         about("wait", spec.queue, spec.type, spec.id) | {"pullwork.worker": move.worker},
         move.attempt,
         move.waited_since_ms,
         move.started_ms,
-        ran[-1] if ran else 0,
+        former_attempt(task, move.attempt),
     )

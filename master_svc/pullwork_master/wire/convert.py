@@ -54,6 +54,8 @@ def ticket(grant: Grant) -> worker_pb2.Ticket:
         queue=spec.queue,
         checkpoint=grant.checkpoint,
     )
+    if grant.former:
+        made.former_attempt = grant.former
     if spec.headers:
         made.headers.update(spec.headers)
     if spec.execution_timeout_ms:

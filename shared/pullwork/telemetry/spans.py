@@ -64,7 +64,7 @@ class Spans:
         until_ms: int,
         former: int,
     ) -> None:
-        """Tells that a task waited, by the wall clock; `former`: the last attempt that ran, or 0.
+        """Tells that a task waited, by the wall clock; `former`: the attempt to link to, or 0.
 
         `attributes` are those of `about`, and what else is to be said.
         """
@@ -75,12 +75,16 @@ class Spans:
 
     @contextmanager
     def attempt(
-        self, headers: Mapping[str, str], attributes: dict[str, str | int], attempt: int
+        self,
+        headers: Mapping[str, str],
+        attributes: dict[str, str | int],
+        attempt: int,
+        former: int,
     ) -> Iterator[Span]:
         """Has what runs within be an attempt's `process`: spans that it makes are children."""
         attributes[OPERATION_TYPE] = "process"
         span = self._begin(
-            "process", RUN, SpanKind.CONSUMER, headers, attributes, attempt, attempt - 1, None
+            "process", RUN, SpanKind.CONSUMER, headers, attributes, attempt, former, None
         )
         with trace.use_span(
             span, end_on_exit=True, record_exception=False, set_status_on_exception=False

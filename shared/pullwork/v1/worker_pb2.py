@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18pullwork/v1/worker.proto\x12\x0bpullwork.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x02\n\x06Ticket\x12\x13\n\x0blease_token\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x0f\n\x07payload\x18\x05 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x06 \x01(\t\x12\x31\n\x07headers\x18\x07 \x03(\x0b\x32 .pullwork.v1.Ticket.HeadersEntry\x12\r\n\x05owner\x18\x08 \x01(\t\x12\r\n\x05queue\x18\t \x01(\t\x12\x34\n\x11\x65xecution_timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10progress_timeout\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ncheckpoint\x18\x0c \x01(\x0c\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9f\x01\n\tHeldLease\x12\x13\n\x0blease_token\x18\x01 \x01(\t\x12\x0f\n\x07started\x18\x02 \x01(\x08\x12\x15\n\x08\x66raction\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07message\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x17\n\ncheckpoint\x18\x05 \x01(\x0cH\x02\x88\x01\x01\x42\x0b\n\t_fractionB\n\n\x08_messageB\r\n\x0b_checkpoint\"7\n\x04Load\x12\x0b\n\x03\x63pu\x18\x01 \x01(\x01\x12\x0e\n\x06memory\x18\x02 \x01(\x01\x12\x12\n\nslots_busy\x18\x03 \x01(\x05\"\xe6\x03\n\x06Worker\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x0e\n\x06queues\x18\x04 \x03(\t\x12\x12\n\ntask_types\x18\x05 \x03(\t\x12\r\n\x05slots\x18\x06 \x01(\x05\x12\x16\n\x0elook_ahead_max\x18\x07 \x01(\x05\x12/\n\x06labels\x18\x08 \x03(\x0b\x32\x1f.pullwork.v1.Worker.LabelsEntry\x12\x0f\n\x07version\x18\t \x01(\t\x12\'\n\x05state\x18\n \x01(\x0e\x32\x18.pullwork.v1.WorkerState\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\x12\x0c\n\x04held\x18\x0c \x01(\x05\x12\x1f\n\x04load\x18\r \x01(\x0b\x32\x11.pullwork.v1.Load\x12\x31\n\rregistered_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\nsilent_for\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tlistening\x18\x10 \x01(\x08\x12\x0e\n\x06parked\x18\x11 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xae\x01\n\x06Member\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.pullwork.v1.MemberRole\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x12\n\ntask_types\x18\x05 \x03(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12-\n\tjoined_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*{\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKER_STATE_CONNECTED\x10\x01\x12\x18\n\x14WORKER_STATE_SUSPECT\x10\x02\x12\x18\n\x14WORKER_STATE_EXPIRED\x10\x03*Y\n\nMemberRole\x12\x1b\n\x17MEMBER_ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12MEMBER_ROLE_MASTER\x10\x01\x12\x16\n\x12MEMBER_ROLE_WORKER\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18pullwork/v1/worker.proto\x12\x0bpullwork.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x03\n\x06Ticket\x12\x13\n\x0blease_token\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x0f\n\x07payload\x18\x05 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x06 \x01(\t\x12\x31\n\x07headers\x18\x07 \x03(\x0b\x32 .pullwork.v1.Ticket.HeadersEntry\x12\r\n\x05owner\x18\x08 \x01(\t\x12\r\n\x05queue\x18\t \x01(\t\x12\x34\n\x11\x65xecution_timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10progress_timeout\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ncheckpoint\x18\x0c \x01(\x0c\x12\x16\n\x0e\x66ormer_attempt\x18\r \x01(\x05\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9f\x01\n\tHeldLease\x12\x13\n\x0blease_token\x18\x01 \x01(\t\x12\x0f\n\x07started\x18\x02 \x01(\x08\x12\x15\n\x08\x66raction\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07message\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x17\n\ncheckpoint\x18\x05 \x01(\x0cH\x02\x88\x01\x01\x42\x0b\n\t_fractionB\n\n\x08_messageB\r\n\x0b_checkpoint\"7\n\x04Load\x12\x0b\n\x03\x63pu\x18\x01 \x01(\x01\x12\x0e\n\x06memory\x18\x02 \x01(\x01\x12\x12\n\nslots_busy\x18\x03 \x01(\x05\"\xe6\x03\n\x06Worker\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x0e\n\x06queues\x18\x04 \x03(\t\x12\x12\n\ntask_types\x18\x05 \x03(\t\x12\r\n\x05slots\x18\x06 \x01(\x05\x12\x16\n\x0elook_ahead_max\x18\x07 \x01(\x05\x12/\n\x06labels\x18\x08 \x03(\x0b\x32\x1f.pullwork.v1.Worker.LabelsEntry\x12\x0f\n\x07version\x18\t \x01(\t\x12\'\n\x05state\x18\n \x01(\x0e\x32\x18.pullwork.v1.WorkerState\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\x12\x0c\n\x04held\x18\x0c \x01(\x05\x12\x1f\n\x04load\x18\r \x01(\x0b\x32\x11.pullwork.v1.Load\x12\x31\n\rregistered_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\nsilent_for\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tlistening\x18\x10 \x01(\x08\x12\x0e\n\x06parked\x18\x11 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xae\x01\n\x06Member\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.pullwork.v1.MemberRole\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x12\n\ntask_types\x18\x05 \x03(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12-\n\tjoined_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*{\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKER_STATE_CONNECTED\x10\x01\x12\x18\n\x14WORKER_STATE_SUSPECT\x10\x02\x12\x18\n\x14WORKER_STATE_EXPIRED\x10\x03*Y\n\nMemberRole\x12\x1b\n\x17MEMBER_ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12MEMBER_ROLE_MASTER\x10\x01\x12\x16\n\x12MEMBER_ROLE_WORKER\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,22 +37,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TICKET_HEADERSENTRY']._serialized_options = b'8\001'
   _globals['_WORKER_LABELSENTRY']._loaded_options = None
   _globals['_WORKER_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_WORKERSTATE']._serialized_start=1366
-  _globals['_WORKERSTATE']._serialized_end=1489
-  _globals['_MEMBERROLE']._serialized_start=1491
-  _globals['_MEMBERROLE']._serialized_end=1580
+  _globals['_WORKERSTATE']._serialized_start=1390
+  _globals['_WORKERSTATE']._serialized_end=1513
+  _globals['_MEMBERROLE']._serialized_start=1515
+  _globals['_MEMBERROLE']._serialized_end=1604
   _globals['_TICKET']._serialized_start=107
-  _globals['_TICKET']._serialized_end=479
-  _globals['_TICKET_HEADERSENTRY']._serialized_start=433
-  _globals['_TICKET_HEADERSENTRY']._serialized_end=479
-  _globals['_HELDLEASE']._serialized_start=482
-  _globals['_HELDLEASE']._serialized_end=641
-  _globals['_LOAD']._serialized_start=643
-  _globals['_LOAD']._serialized_end=698
-  _globals['_WORKER']._serialized_start=701
-  _globals['_WORKER']._serialized_end=1187
-  _globals['_WORKER_LABELSENTRY']._serialized_start=1142
-  _globals['_WORKER_LABELSENTRY']._serialized_end=1187
-  _globals['_MEMBER']._serialized_start=1190
-  _globals['_MEMBER']._serialized_end=1364
+  _globals['_TICKET']._serialized_end=503
+  _globals['_TICKET_HEADERSENTRY']._serialized_start=457
+  _globals['_TICKET_HEADERSENTRY']._serialized_end=503
+  _globals['_HELDLEASE']._serialized_start=506
+  _globals['_HELDLEASE']._serialized_end=665
+  _globals['_LOAD']._serialized_start=667
+  _globals['_LOAD']._serialized_end=722
+  _globals['_WORKER']._serialized_start=725
+  _globals['_WORKER']._serialized_end=1211
+  _globals['_WORKER_LABELSENTRY']._serialized_start=1166
+  _globals['_WORKER_LABELSENTRY']._serialized_end=1211
+  _globals['_MEMBER']._serialized_start=1214
+  _globals['_MEMBER']._serialized_end=1388
 # @@protoc_insertion_point(module_scope)

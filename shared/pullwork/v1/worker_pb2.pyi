@@ -111,6 +111,7 @@ class Ticket(_message.Message):
     EXECUTION_TIMEOUT_FIELD_NUMBER: _builtins.int
     PROGRESS_TIMEOUT_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
+    FORMER_ATTEMPT_FIELD_NUMBER: _builtins.int
     lease_token: _builtins.str
     """Names task, attempt and session; opaque to workers. Every report and
     heartbeat about this attempt carries it.
@@ -131,6 +132,10 @@ class Ticket(_message.Message):
     """The queue it came from."""
     checkpoint: _builtins.bytes
     """What an earlier attempt last saved; empty if nothing."""
+    former_attempt: _builtins.int
+    """The number of the last attempt before this one that a worker may have begun; 0:
+    there is none. Traces link to it.
+    """
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """As submitted."""
@@ -160,10 +165,11 @@ class Ticket(_message.Message):
         execution_timeout: _duration_pb2.Duration | None = ...,
         progress_timeout: _duration_pb2.Duration | None = ...,
         checkpoint: _builtins.bytes = ...,
+        former_attempt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["execution_timeout", b"execution_timeout", "progress_timeout", b"progress_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoint", b"checkpoint", "content_type", b"content_type", "execution_timeout", b"execution_timeout", "headers", b"headers", "lease_token", b"lease_token", "owner", b"owner", "payload", b"payload", "progress_timeout", b"progress_timeout", "queue", b"queue", "task_id", b"task_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoint", b"checkpoint", "content_type", b"content_type", "execution_timeout", b"execution_timeout", "former_attempt", b"former_attempt", "headers", b"headers", "lease_token", b"lease_token", "owner", b"owner", "payload", b"payload", "progress_timeout", b"progress_timeout", "queue", b"queue", "task_id", b"task_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

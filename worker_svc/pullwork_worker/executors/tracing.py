@@ -50,7 +50,7 @@ class AttemptTracing:
         attributes = about("process", work.queue, work.type, work.task_id)
         attributes[BODY_SIZE] = len(work.payload)
         attributes[CLIENT_ID] = attributes[WORKER] = self.worker
-        with self._spans.attempt(work.headers, attributes, work.attempt) as span:
+        with self._spans.attempt(work.headers, attributes, work.attempt, work.former) as span:
             yield span
 
 

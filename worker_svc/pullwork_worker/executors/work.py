@@ -27,6 +27,8 @@ class Work(NamedTuple):
     content_type: str
     headers: dict[str, str]
     checkpoint: bytes
+    # The last attempt before that may have begun; 0: none.
+    former: int = 0
 
 
 class Sink(Protocol):
