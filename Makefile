@@ -24,6 +24,8 @@ JOBS ?= auto
 STUBS ?= shared
 MASTER_STUBS ?= master_svc
 BASELINE := proto/baseline.binpb
+# What the REST face says of itself; it travels with the master.
+DESCRIPTION := master_svc/pullwork_master/gateway/openapi.json
 PROTOS := $(wildcard proto/pullwork/v1/*.proto)
 SERVICES := $(wildcard proto/pullwork/v1/*_service.proto)
 # The plugins of protoc are found by PATH.
@@ -138,7 +140,8 @@ proto-baseline: $(READY_DEV)  ## At a release: make today's contract the one tha
 docs: $(READY_DEV)  ## Remake the pages and pictures that are made from code
 	@fresh=$$(mktemp); trap 'rm -f "$$fresh"' EXIT; for it in errors.md task-life.svg configuration.md cli.md; do \
 	  script=$${it%.*}; $(BIN)/python docs/gen/$${script//-/_}.py > "$$fresh"; \
-	  cat "$$fresh" > docs/$$it; done
+	  cat "$$fresh" > docs/$$it; done; \
+	  $(BIN)/python docs/gen/openapi.py > "$$fresh"; cat "$$fresh" > $(DESCRIPTION)
 
 lock: $(READY_DEV)  ## Remake the locks of what the images install, with the newest versions
 	@lock="$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate \

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 
 from pullwork import errors
-from pullwork.errors import WIRE_ERRORS, PullworkError
+from pullwork.errors import HTTP_STATUS, WIRE_ERRORS, PullworkError
 
 HEAD = """\
 # Errors
@@ -23,14 +23,16 @@ too. Beside it there may be
 - `google.rpc.BadRequest`, with the path of the field that is to blame, e.g. `tasks[2].type`;
 - `google.rpc.RetryInfo`, with the time after which a repeat may succeed.
 
+Over HTTP the same stands in a [problem](rest.md#errors).
+
 The failure of a task is no error: it is data, in `Task.failure`, and comes with an OK status.
 """
 
 WIRE = """
 ## What a master answers
 
-| reason | status code | Python exception | meaning |
-|---|---|---|---|
+| reason | status code | over HTTP | Python exception | meaning |
+|---|---|---|---|---|
 """
 
 LOCAL = """
@@ -74,7 +76,9 @@ def tree(error: type[PullworkError], depth: int = 0) -> list[str]:
 def page() -> str:
     """Returns the whole page."""
     wire = "".join(
-        f"| `{it.reason}` | `{it.code}` | `{it.__name__}` | {meaning(it)} |\n" for it in WIRE_ERRORS
+        f"| `{it.reason}` | `{it.code}` | {HTTP_STATUS[it.code]} | `{it.__name__}` "
+        f"| {meaning(it)} |\n"
+        for it in WIRE_ERRORS
     )
     local = "".join(
         f"| `{it.__name__}` | {f'`{it.reason}`' if it.reason else 'the root of a group'} "

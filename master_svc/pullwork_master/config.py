@@ -26,6 +26,16 @@ class MasterSettings(Section):
         default=None,
         description="How others reach this master, if not by the address it listens on.",
     )
+    http_listen: HostPort | None = Field(
+        default=None,
+        description="Where to listen for HTTP with JSON, e.g. 127.0.0.1:7780; absent: nowhere. "
+        "Beyond loopback the same holds as for `listen`.",
+    )
+    http_hosts: list[str] = Field(
+        default_factory=list,
+        description="Names by which it is reached over HTTP, beside addresses and localhost; `*`: "
+        "any, which lets web pages of others in.",
+    )
     name: str = Field(
         default="master", description="The master's name, for people.", min_length=1, max_length=128
     )

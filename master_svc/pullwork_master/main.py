@@ -25,6 +25,7 @@ from pullwork.telemetry import Telemetry, start
 from pullwork.v1 import worker_pb2
 from pullwork_master.config import MasterSettings
 from pullwork_master.engine import Engine
+from pullwork_master.gateway.door import Door
 from pullwork_master.storage.base import StorageError
 from pullwork_master.storage.sqlite import SqliteStorage
 from pullwork_master.views import Views
@@ -60,10 +61,12 @@ class Master:
         await self._engine.start()
         disk = Views(self._storage.reader())
         server = Server(self._engine, self._policy, disk)
+        door = Door(settings.http_listen)
         try:
             port = server.bind(settings.listen)
             host = settings.listen.rpartition(":")[0]
             address = f"{host}:{port}"
+            door.bind()
             stop_watching = self._watched(disk)
             writer = asyncio.create_task(self._engine.run(), name="engine")
             await server.start(self._member(settings.advertise or address))
@@ -72,6 +75,11 @@ class Master:
                 "master serves",
                 extra={"address": address, "data": str(settings.data), "term": self._engine.term},
             )
+            if settings.http_listen:
+                own = (settings.listen, settings.advertise)
+                door.start(server.calls, own, settings.http_hosts)
+                _warn_of_open_port(settings.http_listen.rpartition(":")[0], door.address)
+                log.info("master serves HTTP", extra={"address": door.address})
             # All that was made until now lives as long as the process: never look at it again.
             gc.freeze()
             if settings.ready_file is not None:
@@ -82,8 +90,10 @@ class Master:
             self._engine.stop()
             await writer
             stop_watching()
-            await server.stop(settings.stop_grace)
+            grace = settings.stop_grace
+            await asyncio.gather(server.stop(grace), door.stop(grace))
         finally:
+            door.close()
             disk.close()
             await self._engine.close()
 
@@ -180,6 +190,9 @@ def run(settings: MasterSettings) -> int:
 def command(
     listen: Annotated[
         str | None, typer.Option(help="Where to listen, host:port; port 0: any free one.")
+    ] = None,
+    http_listen: Annotated[
+        str | None, typer.Option(help="Where to listen for HTTP; absent: nowhere.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The data folder; made if absent.")] = None,
     name: Annotated[str | None, typer.Option(help="The master's name, for people.")] = None,

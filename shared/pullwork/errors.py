@@ -7,6 +7,7 @@ The master's wire layer reads it to answer, the client reads it to raise, and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -208,6 +209,26 @@ WIRE_ERRORS: tuple[type[PullworkError], ...] = (
     TooManyRequestsError,
     ShuttingDownError,
     InternalError,
+)
+
+# How HTTP says what a status code says.
+HTTP_STATUS: Mapping[str, int] = MappingProxyType(
+    {
+        "INVALID_ARGUMENT": 400,
+        "OUT_OF_RANGE": 400,
+        "UNAUTHENTICATED": 401,
+        "PERMISSION_DENIED": 403,
+        "NOT_FOUND": 404,
+        "ALREADY_EXISTS": 409,
+        "FAILED_PRECONDITION": 409,
+        "ABORTED": 409,
+        "RESOURCE_EXHAUSTED": 429,
+        "UNIMPLEMENTED": 501,
+        "UNAVAILABLE": 503,
+        "DEADLINE_EXCEEDED": 504,
+        "INTERNAL": 500,
+        "UNKNOWN": 500,
+    }
 )
 
 BY_REASON: dict[str, type[PullworkError]] = {error.reason: error for error in WIRE_ERRORS}

@@ -54,7 +54,19 @@ def to_status(error: PullworkError) -> grpc.Status:
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> PullworkError:
     """Unpacks what a master answered, or says that none answered, as a public exception."""
-    status = rpc_status.from_call(error)
+    return _unpacked(rpc_status.from_call(error), error.code(), error.details() or "")
+
+
+def from_status(status: grpc.Status) -> PullworkError:
+    """Unpacks what `to_status` packed."""
+    packed = dict(status.trailing_metadata or ()).get(rpc_status.GRPC_DETAILS_METADATA_KEY, b"")
+    rich = status_pb2.Status.FromString(packed)
+    return _unpacked(rich, status.code, status.details)
+
+
+def _unpacked(
+    status: status_pb2.Status | None, code: grpc.StatusCode, message: str
+) -> PullworkError:
     info = error_details_pb2.ErrorInfo()
     field = ""
     retry_after_s = None
@@ -72,13 +84,13 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> PullworkError:
     known = BY_REASON.get(info.reason) if info.domain == DOMAIN else None
     if known is not None:
         return known(
-            error.details() or "",
+            message,
             field=field,
             metadata=dict(info.metadata),
             retry_after_s=retry_after_s,
         )
-    if error.code() is grpc.StatusCode.UNAVAILABLE:
-        return UnavailableError(f"the master can't be reached: {error.details()}")
-    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return UnavailableError(f"the master can't be reached: {message}")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineError()
-    return PullworkError(f"{error.code().name}: {error.details()}")
+    return PullworkError(f"{code.name}: {message}")

@@ -108,22 +108,31 @@ class Cluster:
         self.address = ""
 
     async def master(
-        self, *, name: str = "master", listen: str = "127.0.0.1:0", impatient: bool = False
+        self,
+        *flags: str,
+        name: str = "master",
+        listen: str = "127.0.0.1:0",
+        impatient: bool = False,
     ) -> Process:
         """Starts a master and waits until it serves; a restart of it keeps its address."""
-        master = self.started_master(name=name, listen=listen, impatient=impatient)
+        master = self.started_master(*flags, name=name, listen=listen, impatient=impatient)
         self.address = await self.ready(master)
         master.listens_at(listen, self.address)
         return master
 
     def started_master(
-        self, *, name: str, listen: str, data: Path | None = None, impatient: bool = False
+        self,
+        *flags: str,
+        name: str,
+        listen: str,
+        data: Path | None = None,
+        impatient: bool = False,
     ) -> Process:
         """Starts a master and does not wait for anything."""
-        flags = ["--listen", listen, "--data", str(data or self.data)]
-        flags += ["--ready-file", str(self.folder / f"{name}.ready")]
+        about = ["--listen", listen, "--data", str(data or self.data)]
+        about += ["--ready-file", str(self.folder / f"{name}.ready")]
         env = {f"PULLWORK_MASTER_{key}": value for key, value in IMPATIENT.items() if impatient}
-        return self._start(name, ["pullwork_master", *flags], env)
+        return self._start(name, ["pullwork_master", *about, *flags], env)
 
     async def ready(self, master: Process) -> str:
         """Waits until a started master serves and returns its address."""

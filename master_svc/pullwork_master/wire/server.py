@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import grpc.aio
 from grpc_channelz.v1 import channelz, channelz_pb2
@@ -28,6 +28,7 @@ from pullwork_master.engine import Engine
 from pullwork_master.keda import externalscaler_pb2_grpc
 from pullwork_master.views import Views
 from pullwork_master.wire import scaler_service
+from pullwork_master.wire.calls import Calls
 from pullwork_master.wire.master_service import MasterService
 from pullwork_master.wire.queue_service import QueueService
 from pullwork_master.wire.refusals import Refusals
@@ -57,7 +58,9 @@ class Server:
         self._policy = policy
         self._disk = disk
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(interceptors=[Refusals()], options=server_options())
+        interceptors = [Refusals()]
+        self._server = grpc.aio.server(interceptors=interceptors, options=server_options())
+        self.calls = Calls(self._server, interceptors)
         self._stoppers: list[Callable[[], None]] = []
 
     def bind(self, listen: str) -> int:
@@ -83,17 +86,18 @@ class Server:
         for listener in (streams.tell, watchers.tell, registry.tell):
             engine.listen(listener)
         self._stoppers = [streams.stop, watchers.stop, registry.stop, scaler.stop]
+        ours: Any = self.calls
         master_service_pb2_grpc.add_MasterServiceServicer_to_server(
-            MasterService(engine, policy, streams, [master]), server
+            MasterService(engine, policy, streams, [master]), ours
         )
         task_service_pb2_grpc.add_TaskServiceServicer_to_server(
-            TaskService(engine, policy, self._disk, watchers), server
+            TaskService(engine, policy, self._disk, watchers), ours
         )
-        queue_service_pb2_grpc.add_QueueServiceServicer_to_server(QueueService(engine), server)
+        queue_service_pb2_grpc.add_QueueServiceServicer_to_server(QueueService(engine), ours)
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(
-            RegistryService(engine, registry), server
+            RegistryService(engine, registry), ours
         )
-        externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server(scaler, server)
+        externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server(scaler, ours)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         channelz.add_channelz_servicer(server)
         reflected = (
