@@ -16,6 +16,8 @@ class Issued:
     ticket: Ticket
     session_id: str = ""
     given_at: float | None = None
+    # When a heartbeat first listed it.
+    listed_at: float | None = None
     # The rule by which the worker must let go of it, and when it was told.
     let_go_rule: str = ""
     let_go_at: float | None = None
@@ -23,6 +25,10 @@ class Issued:
     outcomes: list[pb.Outcome] = field(default_factory=list)
     verdict_at: float | None = None
     reporting: bool = False
+
+    def arrived(self) -> bool:
+        """Whether the worker surely has it, or had it."""
+        return self.listed_at is not None or bool(self.outcomes)
 
     def reported(self) -> bool:
         """Whether an outcome came for it."""

@@ -105,10 +105,10 @@ async def streams(stage: Stage) -> None:
 async def lost_session(stage: Stage) -> None:
     """The session is over while two tickets run: one is kept, one is not."""
     session = await stage.begin()
-    kept = await stage.given(stage.work(2.0), "session-lost")
+    kept = await stage.taken(stage.work(4.0), "session-lost")
     dropped: Issued | None = None
     if session.request.slots > 1:
-        dropped = await stage.given(stage.work(LONG_S), "session-lost")
+        dropped = await stage.taken(stage.work(LONG_S), "session-lost")
         stage.master.not_kept[dropped.ticket.lease_token] = "held-verdict"
     else:
         stage.findings.not_tried("held-verdict", "needs a worker with two slots")
@@ -168,7 +168,7 @@ async def name_taken(stage: Stage) -> None:
 async def restart(stage: Stage) -> None:
     """The master dies while a ticket runs, and comes back without sessions."""
     await stage.begin()
-    running = await stage.given(stage.work(3.0), "restart")
+    running = await stage.taken(stage.work(3.0), "restart")
     await stage.restart()
     await stage.listening("restart", 2 * REACT_S)
     await stage.must(running.settled, "restart", "did not report what it ran", 2 * REACT_S)
@@ -198,7 +198,7 @@ async def crowded(stage: Stage) -> None:
 async def cut_off(stage: Stage) -> None:
     """Nobody answers for longer than the lease's length."""
     await stage.begin()
-    running = await stage.given(stage.work(LONG_S), "out-of-contact")
+    running = await stage.taken(stage.work(LONG_S), "out-of-contact")
     token = running.ticket.lease_token
     stage.master.away = True
     stage.master.break_stream()
@@ -231,7 +231,7 @@ async def longer_lease(stage: Stage) -> None:
     former_s = stage.master.terms.lease_s
     stage.master.terms.lease_s = 10.0
     await stage.heard("Heartbeat", 2, "lease-duration")
-    running = await stage.given(stage.work(former_s + 2.0), "lease-duration")
+    running = await stage.taken(stage.work(former_s + 3.0), "lease-duration")
     stage.master.away = True
     stage.master.break_stream()
     await asyncio.sleep(former_s + 1.0)

@@ -80,7 +80,7 @@ async def taken_back(stage: Stage) -> None:
     """Two tickets are worth nothing any more: one is told by a heartbeat, one by an event."""
     await stage.begin()
     for rule in ("abandon", "cancel"):
-        issued = await stage.given(stage.work(LONG_S), rule)
+        issued = await stage.taken(stage.work(LONG_S), rule)
         token = issued.ticket.lease_token
         if rule == "abandon":
             stage.master.abandon.append(token)
@@ -143,7 +143,7 @@ def _told(issued: Issued) -> str:
 async def _leaves(stage: Stage, rule: str) -> None:
     """Has it told to leave while a ticket runs; it finishes that and takes no other."""
     await stage.begin()
-    running = await stage.given(stage.work(2.0), rule)
+    running = await stage.taken(stage.work(3.0), rule)
     if rule == "sigterm":
         stage.program.terminate()
     elif rule == "drain-heartbeat":

@@ -24,6 +24,8 @@ from pullwork.v1.worker_pb2 import Ticket
 START_S: Final = 20.0
 REACT_S: Final = 8.0
 LONG_S: Final = 60.0
+# By then a heartbeat has listed what arrived, also on a busy machine.
+LISTED_S: Final = 3.0
 # What a program said just before its end may take so long to arrive.
 _ON_ITS_WAY_S: Final = 0.5
 
@@ -131,6 +133,15 @@ class Stage:
         await self.must(
             lambda: issued.given_at is not None, rule, "did not ask for the work that waits"
         )
+        return issued
+
+    async def taken(self, ticket: Ticket, rule: str) -> Issued:
+        """Lays a ticket out and waits until the program has said that it holds it.
+
+        Who lists no ticket in its heartbeats is judged for that by another rule.
+        """
+        issued = await self.given(ticket, rule)
+        await self.within(issued.arrived, LISTED_S)
         return issued
 
     async def heard(self, method: str, times: int, rule: str) -> None:

@@ -114,6 +114,7 @@ class Watch:
             if it.held and it.session_id == session.id and it.given_at is not None:
                 age_s = at - it.given_at
                 if token in listed:
+                    it.listed_at = it.listed_at or at
                     self._findings.passed("inventory", f"{len(listed)} of {len(listed)} listed")
                 elif age_s > CROSSING_S and not it.reporting:
                     self._findings.broken(
