@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from world import POLICY, RECONCILE_MS, World, failure, refused, spec, success
 
 from pullwork_master.core import commands as c
@@ -93,6 +94,23 @@ def test_it_is_delayed(world: World) -> None:
     assert explained(world) == (Why.DELAYED, "It is delayed and becomes ready in 89.5 s.")
 
 
+@pytest.mark.parametrize(
+    ("delay_ms", "words"),
+    [
+        (119_900, "119.9 s"),
+        (3_599_000, "59 min 59 s"),
+        (9_000_000, "2 h 30 min"),
+        (47 * 3_600_000, "47 h 0 min"),
+        (49 * 3_600_000, "2 d 1 h"),
+    ],
+)
+def test_a_long_wait_is_told_in_its_two_largest_units(
+    world: World, delay_ms: int, words: str
+) -> None:
+    world.submit(spec(1), delay_ms=delay_ms)
+    assert explained(world) == (Why.DELAYED, f"It is delayed and becomes ready in {words}.")
+
+
 def test_it_is_backing_off(world: World) -> None:
     worker = world.join("w1")
     submit(world, 1, retry=Retry(5, initial_ms=60_000))
@@ -142,7 +160,7 @@ def test_it_is_running(world: World) -> None:
     world.pass_time(1_500)
     why, sentence = explained(world)
     assert why is Why.NOT_WAITING
-    assert sentence == "It is running on worker 'w1' as attempt 1 since 1.5 s."
+    assert sentence == "It is running on worker 'w1' as attempt 1 for 1.5 s."
 
 
 def test_its_worker_is_out_of_contact(world: World) -> None:

@@ -333,10 +333,14 @@ def test_queues_share_a_worker_by_their_weights(world: World) -> None:
 def test_explain_names_the_limit(world: World) -> None:
     worker = world.join("w1", slots=10)
     cases: list[tuple[dict[str, Any], Why, str]] = [
-        ({"concurrency": 1}, Why.QUEUE_CONCURRENCY, "1 tasks run of at most 1 at once"),
-        ({"rate": 0.5}, Why.QUEUE_RATE, "0.5 tasks a second; the next may start in 2 s"),
-        ({"concurrency_per_key": 1}, Why.KEY_CONCURRENCY, "Limit key 'k' is at its limit"),
-        ({"rate_per_key": 0.5}, Why.KEY_RATE, "the next of 'k' may start in 2 s"),
+        ({"concurrency": 1}, Why.QUEUE_CONCURRENCY, "at most 1 task at once, and 1 runs"),
+        ({"rate": 0.5}, Why.QUEUE_RATE, "30 tasks a minute; the next may start in 2.0 s"),
+        (
+            {"concurrency_per_key": 1},
+            Why.KEY_CONCURRENCY,
+            "Limit key 'k' is at its limit in queue 'default': at most 1 task at once, and 1 runs",
+        ),
+        ({"rate_per_key": 0.5}, Why.KEY_RATE, "the next of 'k' may start in 2.0 s"),
     ]
     for at, (limits, reason, words) in enumerate(cases):
         limit(world, **limits)

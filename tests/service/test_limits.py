@@ -48,7 +48,7 @@ async def test_no_more_run_at_once_than_a_queue_allows_also_when_its_master_rest
         waiting = handles[[gate in begun() for gate in gates].index(False)]
         explained = await waiting.explain()
         assert explained.reason is WaitReason.QUEUE_CONCURRENCY
-        assert "2 tasks run of at most 2 at once" in explained.sentence
+        assert "at most 2 tasks at once, and 2 run" in explained.sentence
 
         master.kill()
         await cluster.restart(master)

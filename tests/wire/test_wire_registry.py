@@ -110,7 +110,7 @@ async def test_a_queue_says_when_its_rate_lets_the_next_start(stored: WiredMaste
     assert (shown.use.tokens, shown.use.next_token.ToMilliseconds()) == (0, 1_500)
     told = await stored.tasks.ExplainTask(task_service_pb2.ExplainTaskRequest(task_id=second))
     assert told.reason == task_service_pb2.WAIT_REASON_QUEUE_RATE
-    assert "0.5 tasks a second; the next may start in 1.5 s" in told.sentence
+    assert "30 tasks a minute; the next may start in 1.5 s" in told.sentence
 
 
 async def test_purge_cancels_all_that_waits_and_leaves_what_runs(stored: WiredMaster) -> None:

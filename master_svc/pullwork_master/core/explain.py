@@ -51,7 +51,22 @@ def explain(book: Book, task: Task) -> Explanation:
 
 
 def _seconds(duration_ms: int) -> str:
-    return f"{max(0, duration_ms) / 1000:.1f} s"
+    """Returns a duration in words: in seconds up to two minutes, then in its two largest units."""
+    seconds = max(0, duration_ms) / 1000
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, hours, days = (int(seconds // unit) for unit in (60, 3600, 86400))
+    if minutes < 120:
+        return f"{minutes} min {int(seconds % 60)} s"
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{days} d {hours % 24} h"
+
+
+def _pace(rate: float) -> str:
+    """Returns a rate, in a second, by the unit in which it is at least one."""
+    for each, unit in ((rate, "second"), (rate * 60, "minute")):
+        if each >= 1:
+            return f"{each:g} tasks a {unit}"
+    return f"{rate * 3600:g} tasks an hour"
 
 
 def _queued(book: Book, task: Task) -> Explanation:
@@ -102,15 +117,15 @@ def _held_back(book: Book, task: Task) -> Explanation | None:
     queue, limits = gate.queue.name, gate.queue.limits
     if limits.concurrency and gate.running >= limits.concurrency:
         return Explanation(
-            f"Queue {queue!r} is at its limit: {gate.running} tasks run of at most "
-            f"{limits.concurrency} at once.",
+            f"Queue {queue!r} is at its limit: at most {_many(limits.concurrency, 'task')} "
+            f"at once, and {gate.running} run{'s' * (gate.running == 1)}.",
             Why.QUEUE_CONCURRENCY,
             task,
         )
     if opens_ms := gate.opens_ms(now_ms):
         return Explanation(
-            f"Queue {queue!r} starts at most {limits.rate:g} tasks a second; the next may start "
-            f"in {(opens_ms - now_ms) / 1000:.3g} s.",
+            f"Queue {queue!r} starts at most {_pace(limits.rate)}; the next may start in "
+            f"{_seconds(opens_ms - now_ms)}.",
             Why.QUEUE_RATE,
             task,
         )
@@ -119,15 +134,16 @@ def _held_back(book: Book, task: Task) -> Explanation | None:
     running = gate.running_by_key.get(key, 0)
     if limits.concurrency_per_key and running >= limits.concurrency_per_key:
         return Explanation(
-            f"Limit key {key!r} is at its limit in queue {queue!r}: {running} of its tasks run of "
-            f"at most {limits.concurrency_per_key} at once.",
+            f"Limit key {key!r} is at its limit in queue {queue!r}: at most "
+            f"{_many(limits.concurrency_per_key, 'task')} at once, and {running} "
+            f"run{'s' * (running == 1)}.",
             Why.KEY_CONCURRENCY,
             task,
         )
     if opens_ms := gate.key_opens_ms(key, now_ms):
         return Explanation(
-            f"Queue {queue!r} starts at most {limits.rate_per_key:g} tasks a second for each limit "
-            f"key; the next of {key!r} may start in {(opens_ms - now_ms) / 1000:.3g} s.",
+            f"Queue {queue!r} starts at most {_pace(limits.rate_per_key)} for each limit key; "
+            f"the next of {key!r} may start in {_seconds(opens_ms - now_ms)}.",
             Why.KEY_RATE,
             task,
         )
@@ -213,7 +229,7 @@ def _running(book: Book, task: Task) -> Explanation:
             f"its queue in {left} unless it returns"
         )
     return Explanation(
-        f"It is running on worker {session.name!r} as attempt {task.attempt} since {since}{doubt}.",
+        f"It is running on worker {session.name!r} as attempt {task.attempt} for {since}{doubt}.",
         Why.NOT_WAITING,
         task,
     )
