@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import ipaddress
 import logging
@@ -56,7 +57,7 @@ class Master:
         self._stop.set()
 
     async def run(self) -> None:
-        """Serves until asked to stop. Errors: StorageError, ListenError."""
+        """Serves until asked to stop. Errors: SettingsError, StorageError, ListenError."""
         settings = self._settings
         await self._engine.start()
         disk = Views(self._storage.reader())
@@ -67,6 +68,8 @@ class Master:
             host = settings.listen.rpartition(":")[0]
             address = f"{host}:{port}"
             door.bind()
+            # Drafted before anybody is served: a file that can't be written stops a start, no work.
+            say_ready = _drafted(settings.ready_file, address)
             stop_watching = self._watched(disk)
             writer = asyncio.create_task(self._engine.run(), name="engine")
             await server.start(self._member(settings.advertise or address))
@@ -82,8 +85,7 @@ class Master:
                 log.info("master serves HTTP", extra={"address": door.address})
             # All that was made until now lives as long as the process: never look at it again.
             gc.freeze()
-            if settings.ready_file is not None:
-                _write_ready_file(settings.ready_file, address)
+            say_ready()
             await self._serve(writer)
             log.info("master stops")
             # What was asked is decided and told; parked requests and streams end.
@@ -152,11 +154,29 @@ def _warn_of_open_port(host: str, address: str) -> None:
     )
 
 
-def _write_ready_file(path: Path, address: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _drafted(path: Path | None, address: str) -> Callable[[], None]:
+    """Writes a draft of the ready file, and returns what puts it in its place.
+
+    Errors: SettingsError, if the file can't be had.
+    """
+    if path is None:
+        return lambda: None
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(f"{address}\n")
-    draft.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        draft.write_text(f"{address}\n")
+    except OSError as error:
+        raise SettingsError(
+            f"master.ready_file can't be '{path}': {error.strerror}; let this user (uid "
+            f"{os.getuid()}) write there, or choose another file with --ready-file"
+        ) from error
+
+    def put() -> None:
+        draft.replace(path)
+
+    return put
 
 
 async def _main(settings: MasterSettings, telemetry: Telemetry) -> None:

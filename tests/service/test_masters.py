@@ -112,11 +112,23 @@ async def test_a_second_master_on_a_port_is_refused(cluster: Cluster) -> None:
     data = cluster.folder / "other"
     second = cluster.started_master(name="second", listen=cluster.address, data=data)
     assert await second.ended() != 0
-    assert cluster.address in second.said()
+    assert f"can't listen on {cluster.address}: the port is in use" in second.said()
+    assert "--listen" in second.said()
     assert "Traceback" not in second.said()
     async with Client(cluster.address) as client:
         assert await client.members()
     assert first.running
+
+
+async def test_a_ready_file_that_can_not_be_written_stops_a_master_before_it_serves(
+    cluster: Cluster,
+) -> None:
+    (cluster.folder / "blind.ready").mkdir()
+    blind = cluster.started_master(name="blind", listen="127.0.0.1:0")
+    assert await blind.ended() == 2
+    assert "master.ready_file can't be" in blind.said()
+    assert "--ready-file" in blind.said()
+    assert "master serves" not in blind.said()
 
 
 async def test_a_master_asked_to_stop_ends_well_and_keeps_its_tasks(cluster: Cluster) -> None:

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from wired_master import WiredMaster, read
 
+from pullwork.listening import refusal
 from pullwork_master.wire.server import SERVICES, ListenError, Server
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -85,5 +86,10 @@ async def test_a_port_in_use_is_named_with_the_remedy(master: WiredMaster) -> No
 
 
 async def test_an_address_that_is_not_of_this_machine_is_named(master: WiredMaster) -> None:
-    with pytest.raises(ListenError, match=r"192\.0\.2\.1:7733"):
+    with pytest.raises(ListenError, match=r"192\.0\.2\.1:7733: .*assign requested.*--listen") as it:
         Server(master.engine, master.policy, master.disk).bind("192.0.2.1:7733")
+    assert "another master" not in str(it.value)
+
+
+async def test_a_port_that_is_free_again_was_in_use() -> None:
+    assert "127.0.0.1:0: the port is in use" in refusal("127.0.0.1:0", by="master", flag="--listen")

@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pullwork.channel import server_options
 from pullwork.errors import SettingsError
+from pullwork.listening import refusal
 
 log = logging.getLogger("pullwork.worker")
 
@@ -77,8 +78,7 @@ async def answering_health(
         port = server.add_insecure_port(listen)
     except RuntimeError as error:
         raise SettingsError(
-            f"worker.health_listen: can't listen on {listen}: {error}; is another worker there? "
-            "Choose another address (PULLWORK_WORKER_HEALTH_LISTEN), or none"
+            f"worker.health_listen: {refusal(listen, by='worker', flag='--health-listen')}, or none"
         ) from error
     await server.start()
     address = f"{listen.rpartition(':')[0]}:{port}"

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from pullwork.channel import server_options
+from pullwork.listening import refusal
 from pullwork.v1 import (
     master_service_pb2,
     master_service_pb2_grpc,
@@ -68,10 +69,7 @@ class Server:
         try:
             port = self._server.add_insecure_port(listen)
         except RuntimeError as error:
-            raise ListenError(
-                f"can't listen on {listen}: {error}; is another master running there? "
-                "Stop it, or choose another address with --listen"
-            ) from error
+            raise ListenError(refusal(listen, by="master", flag="--listen")) from error
         if not port:
             raise ListenError(f"can't listen on {listen}; choose another address with --listen")
         return port
