@@ -59,7 +59,7 @@ def test_each_function_runs_where_it_says() -> None:
         ({"tasks": ["no_such_module"]}, ["there is no module 'no_such_module'"]),
         ({"tasks": ["good.py"]}, ["good.py", "not a file's"]),
         ({"tasks": ["empty"]}, ["'empty' has no tasks", "@task"]),
-        ({"tasks": ["typo"]}, ["'typo' does not import", "SyntaxError"]),
+        ({"tasks": ["typo"]}, ["'typo' does not import", "(typo.py, line 1); try `python -c"]),
         ({"tasks": ["raises"]}, ["'raises' does not import", "no database", "line 1"]),
         ({"tasks": ["exits"]}, ["'exits' does not import", "bye"]),
         ({"tasks": ["needs"]}, ["'needs' does not import", "no_such_library", "install"]),
@@ -68,6 +68,7 @@ def test_each_function_runs_where_it_says() -> None:
         ({"tasks": ["good"], "commands": {"a": "cat"}}, ["both a command and the function"]),
         ({"commands": {"a": "cat 'x"}}, ["'a'", "can't be read"]),
         ({"commands": {"a": ""}}, ["'a'", "empty"]),
+        ({"commands": {"a": "no-such-program -x"}}, ["'a'", "'no-such-program'", "PATH"]),
     ],
 )
 def test_what_can_not_be_used_is_named_with_the_remedy(

@@ -12,7 +12,9 @@ import pytest
     ("flags", "words"),
     [
         ([], "nothing that this worker can do"),
-        (["--command", "shout"], "--command can't be 'shout': write name=value"),
+        (["--command", "shout"], "--command can't be 'shout': write type=program argument …"),
+        (["--command", "a=no-such-program -x"], "there is no program 'no-such-program'"),
+        (["--command", "a="], "name a program"),
         (["--label", "=7"], "--label can't be '=7': write name=value"),
         (["--slots", "0", "--tasks", "x"], "from 1 up to 10000"),
         (["--address", "nowhere", "--tasks", "x"], "host:port"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shlex
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -104,11 +105,18 @@ def _command(type: str, line: str, content_type: str | None) -> Command:
     except ValueError as error:
         raise SettingsError(f"the command for {type!r} can't be read: {error}") from error
     if not argv:
-        raise SettingsError(f"the command for {type!r} is empty")
+        raise SettingsError(f"the command for {type!r} is empty; name a program")
+    if shutil.which(argv[0]) is None:
+        raise SettingsError(
+            f"the command for {type!r} can't be run: there is no program {argv[0]!r}; check the "
+            "name and PATH, or write where it is"
+        )
     return Command(tuple(argv), content_type or "application/octet-stream")
 
 
 def _where(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return ""  # its words name file and line; the frames are those of the import
     frames = traceback.extract_tb(error.__traceback__)
     return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 

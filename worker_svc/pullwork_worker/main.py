@@ -37,6 +37,8 @@ log = logging.getLogger("pullwork.worker")
 
 EXIT_USAGE: Final = 2
 
+_FORMS: Final = {"--command": "type=program argument …", "--label": "name=value"}
+
 
 def make_machine(settings: WorkerSettings, abilities: Abilities) -> Machine:
     """Makes the machine that decides for a worker."""
@@ -193,11 +195,11 @@ def command(
 
 
 def _pairs(flag: str, given: list[str] | None) -> dict[str, str] | None:
-    """Returns what flags of the form name=value say together; None if there are none."""
+    """Returns what flags of such a form say together; None if there are none."""
     pairs = {}
     for text in given or []:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise SettingsError(f"{flag} can't be {text!r}: write name=value")
+            raise SettingsError(f"{flag} can't be {text!r}: write {_FORMS[flag]}")
         pairs[name] = value
     return pairs or None
