@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -72,6 +73,26 @@ def test_every_command_has_help(command: str) -> None:
     result = run(command, "--help")
     assert result.code == 0
     assert "Usage: pullwork" in result.out
+
+
+@pytest.mark.parametrize("command", ["worker", "queues limit", "conformance", "demo"])
+def test_help_breaks_its_lines_where_the_terminal_ends(command: str) -> None:
+    """A line break of the source in the middle of a sentence would leave a short line behind."""
+    ended = shell(*command.split(), "--help", COLUMNS="80")
+    lines = [line.strip() for line in ended.stdout.partition("╭")[0].splitlines()]
+    for line, following in itertools.pairwise(lines):
+        if line and following:
+            assert len(f"{line} {following.split()[0]}") > 76, line
+
+
+def test_every_option_has_words() -> None:
+    said = run("queues", "limit", "--help").out
+    assert "How many may run at once." in " ".join(said.split())
+    assert "(one of" not in said
+
+
+def test_the_version_is_told_by_a_flag_too() -> None:
+    assert run("--version").out == run("version").out != ""
 
 
 def test_help_is_quick_because_services_are_not_imported() -> None:

@@ -6,6 +6,7 @@ and a service that does not import breaks no other command.
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
@@ -48,6 +49,12 @@ def add_placeholders(app: typer.Typer, entries: dict[str, EntryPoint]) -> None:
         app.command(name, help=words, rich_help_panel="Services")(_unreachable)
 
 
+def help_of(function: Callable[..., Any]) -> str:
+    """Returns a command's docstring without the line breaks of the source, which Typer keeps."""
+    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(each.split()) for each in paragraphs)
+
+
 def _unreachable() -> None:
     raise AssertionError("a placeholder is never run")
 
@@ -83,7 +90,7 @@ class RootGroup(TyperGroup):
             )
             raise typer.Exit(ExitCode.BUG) from None
         app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-        app.command(entry.name)(function)
+        app.command(entry.name, help=help_of(function))(function)
         return get_command(app)
 
 

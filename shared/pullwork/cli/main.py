@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -20,11 +21,17 @@ from pullwork.cli.commands import (
     version,
 )
 from pullwork.cli.exits import ExitCode
-from pullwork.cli.group import RootGroup, add_placeholders, service_entries
+from pullwork.cli.group import RootGroup, add_placeholders, help_of, service_entries
 
 _HELP = """Durable distributed work: one master keeps tasks, workers pull them.
 
 Execution is at least once; acceptance of a result is exactly once."""
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        version.version()
+        raise typer.Exit
 
 
 def make_app() -> typer.Typer:
@@ -52,7 +59,7 @@ def make_app() -> typer.Typer:
         "retry": change.retry,
     }
     for name, function in tasks.items():
-        app.command(name, rich_help_panel="Tasks")(function)
+        app.command(name, help=help_of(function), rich_help_panel="Tasks")(function)
     queues.add_to(app)
     cluster: dict[str, Callable[..., None]] = {
         "workers": nodes.workers,
@@ -62,16 +69,30 @@ def make_app() -> typer.Typer:
         "health": health.health,
     }
     for name, function in cluster.items():
-        app.command(name, rich_help_panel="The cluster")(function)
-    app.command("demo", rich_help_panel="This program")(demo.demo)
-    app.command("conformance", rich_help_panel="This program")(conformance.conformance)
-    app.command("config", rich_help_panel="This program")(config.config)
-    app.command("version", rich_help_panel="This program")(version.version)
+        app.command(name, help=help_of(function), rich_help_panel="The cluster")(function)
+    program: dict[str, Callable[..., None]] = {
+        "demo": demo.demo,
+        "conformance": conformance.conformance,
+        "config": config.config,
+        "version": version.version,
+    }
+    for name, function in program.items():
+        app.command(name, help=help_of(function), rich_help_panel="This program")(function)
     return app
 
 
-def root() -> None:
-    """Does nothing: each command has its own options."""
+def root(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_tell_version,
+            is_eager=True,
+            help="What `pullwork version` prints.",
+        ),
+    ] = False,
+) -> None:
+    """Does nothing more: each command has its own options."""
 
 
 def exit_codes_text() -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pullwork.client import Client
     from pullwork.task_info import TaskFilter, TaskState
 
-TaskIds = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="These tasks.")]
+TaskIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="These tasks.")]
 COUNT_MAX = 1000
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pullwork.client import Client
     from pullwork.task_info import TaskInfo
 
-TaskIds = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="These tasks.")]
+TaskIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="These tasks.")]
 IDS_MAX = 1000
 
 
@@ -43,6 +43,8 @@ def watch(
 
     With --json a line is {"task": ..., "cursor": ...}.
     """
+
+    _require_one(task_ids, owner, queue)
 
     async def follow(client: Client) -> int:
         from pullwork.cli.documents import print_line
@@ -90,10 +92,8 @@ def wait(
     """
     from pullwork.cli.arguments import read_span
     from pullwork.cli.group import say
-    from pullwork.errors import InvalidFieldError
 
-    if (bool(task_ids), owner is not None, queue is not None).count(True) != 1:
-        raise InvalidFieldError("say one of: ids, --owner, --queue")
+    _require_one(task_ids, owner, queue)
     patience = read_span(timeout, "--timeout")
     tally = Tally(as_json)
 
@@ -119,6 +119,13 @@ def wait(
         raise typer.Exit(ExitCode.NOT_FOUND)
     if tally.bad:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _require_one(task_ids: list[str] | None, owner: str | None, queue: str | None) -> None:
+    from pullwork.errors import InvalidFieldError
+
+    if (bool(task_ids), bool(owner), bool(queue)).count(True) != 1:
+        raise InvalidFieldError("say which tasks, by one of: ids, --owner, --queue")
 
 
 class Tally:

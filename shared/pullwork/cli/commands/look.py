@@ -30,7 +30,11 @@ TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id.")]
 States = Annotated[
     list[StateName] | None,
     typer.Option(
-        "--state", "-s", case_sensitive=False, help="This state only; several are possible."
+        "--state",
+        "-s",
+        case_sensitive=False,
+        metavar="STATE",
+        help=f"This state only: {', '.join(StateName)}; may be repeated.",
     ),
 ]
 

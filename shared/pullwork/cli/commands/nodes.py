@@ -35,6 +35,8 @@ def workers(
         print_document(found)
     elif found:
         print_workers(found)
+    elif queue or type:
+        say("no worker matches; `pullwork workers` without a filter lists all")
     else:
         say("no worker; `pullwork worker --tasks MODULE` starts one")
 

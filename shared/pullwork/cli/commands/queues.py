@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pullwork.cli.complete import complete_queue
 from pullwork.cli.connect import with_client
+from pullwork.cli.group import help_of
 from pullwork.cli.options import Address, AsJson, Config, Yes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pullwork.client import Client
     from pullwork.queue_info import LimitChanges, QueueInfo
 
@@ -19,23 +22,33 @@ Name = Annotated[
     str, typer.Argument(metavar="QUEUE", help="Its name.", autocompletion=complete_queue)
 ]
 
-Count = Annotated[int | None, typer.Option(min=0, metavar="N")]
-Rate = Annotated[str | None, typer.Option(metavar="RATE", help="Such as 5/s, 300/m or 100/h.")]
 Weight = Annotated[
     int | None,
     typer.Option(help="Its part of the workers that serve several queues.", min=1, max=100),
 ]
 
 
+def _count(help: str) -> Any:
+    return typer.Option(min=0, metavar="N", help=help)
+
+
+def _rate(help: str) -> Any:
+    return typer.Option(metavar="RATE", help=help)
+
+
 def add_to(app: typer.Typer) -> None:
     """Adds the group of commands to the root."""
     group = typer.Typer(no_args_is_help=False)
     group.callback(invoke_without_command=True)(queues)
-    group.command("list")(list_queues)
-    group.command("pause")(pause)
-    group.command("resume")(resume)
-    group.command("limit")(limit)
-    group.command("purge")(purge)
+    commands: dict[str, Callable[..., None]] = {
+        "list": list_queues,
+        "pause": pause,
+        "resume": resume,
+        "limit": limit,
+        "purge": purge,
+    }
+    for name, function in commands.items():
+        group.command(name, help=help_of(function))(function)
     app.add_typer(group, name="queues", rich_help_panel="The cluster")
 
 
@@ -78,13 +91,15 @@ def resume(
 def limit(
     queue: Name,
     *,
-    tasks_max: Count = None,
-    concurrency: Count = None,
-    rate: Rate = None,
-    burst: Count = None,
-    concurrency_per_key: Count = None,
-    rate_per_key: Rate = None,
-    burst_per_key: Count = None,
+    tasks_max: Annotated[int | None, _count("How many may wait; more are refused.")] = None,
+    concurrency: Annotated[int | None, _count("How many may run at once.")] = None,
+    rate: Annotated[str | None, _rate("How many may start, such as 5/s, 300/m or 100/h.")] = None,
+    burst: Annotated[int | None, _count("How many of the rate may start at once.")] = None,
+    concurrency_per_key: Annotated[
+        int | None, _count("The same for the tasks of each --limit-key.")
+    ] = None,
+    rate_per_key: Annotated[str | None, _rate("The same for each key.")] = None,
+    burst_per_key: Annotated[int | None, _count("The same for each key.")] = None,
     weight: Weight = None,
     clear: Annotated[bool, typer.Option("--clear", help="Take away what is not named.")] = False,
     address: Address = None,
