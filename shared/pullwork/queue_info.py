@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, fields
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from pullwork.errors import InvalidFieldError
 from pullwork.moments import moment, seconds
@@ -60,13 +60,22 @@ class LimitChanges(TypedDict, total=False):
     weight: int | None
 
 
+_COUNT: Final = f"a whole number from 0 to {2**32 - 1:,}"
+
+
 def limits_request(name: str, *, clear: bool, changes: LimitChanges) -> pb.SetQueueLimitsRequest:
     """Packs a change of limits; raises InvalidFieldError for what can't be packed."""
-    try:
-        limits = queue_pb2.QueueLimits(**changes)
-        return pb.SetQueueLimitsRequest(name=name, limits=limits, clear=clear)
-    except (TypeError, ValueError) as error:
-        raise InvalidFieldError(f"limits can't be packed: {error}", field="limits") from error
+    limits = queue_pb2.QueueLimits()
+    for limit, value in changes.items():
+        try:
+            if value is not None:
+                setattr(limits, limit, value)
+        except (AttributeError, TypeError, ValueError) as error:
+            wanted = "a number" if limit in ("rate", "rate_per_key") else _COUNT
+            raise InvalidFieldError(
+                f"limits.{limit} is {value!r}; it must be {wanted}", field=f"limits.{limit}"
+            ) from error
+    return pb.SetQueueLimitsRequest(name=name, limits=limits, clear=clear)
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,6 +312,7 @@ def test_a_limit_that_makes_no_sense_is_refused_by_name(pullwork: Pullwork) -> N
         (["--rate", "5/d"], "--rate can't be '5/d'"),
         (["--burst", "3"], "set limits.rate, too"),
         (["--rate", "1e9"], "limits.rate is 1e+09 a second"),
+        (["--burst", "5000000000"], "limits.burst is 5000000000; it must be a whole number from 0"),
     ):
         refused = pullwork("queues", "limit", "new", *arguments)
         assert refused.code
@@ -336,7 +337,7 @@ def test_workers_and_members_are_listed(pullwork: Pullwork, address: str, worker
     assert (found["name"], found["slots"]) == (worker, 4)
     table = pullwork("workers").out
     assert found["session_id"] in table
-    assert pullwork("workers", "--queue", "none").err.startswith("pullwork: no worker")
+    assert pullwork("workers", "--queue", "none").err.startswith("pullwork: no worker matches")
     members = pullwork("members", "--json").json
     assert [member["role"] for member in members] == ["MASTER", "WORKER"]
     assert members[0]["address"] == address

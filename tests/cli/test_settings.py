@@ -244,7 +244,7 @@ def test_an_unknown_section_is_told_with_the_near_match() -> None:
 
 
 def test_a_key_outside_all_sections_is_refused() -> None:
-    assert "there is no section [count]" in refusal(file="count = 3\n")
+    assert "'count' stands outside of all sections; write it" in refusal(file="count = 3\n")
     assert "kiln is a section" in refusal(file="kiln = 3\n")
 
 

@@ -89,7 +89,12 @@ class Known:
         """Returns a sentence for each section and key of a file that does not exist."""
         faults = []
         for name, table in tables.items():
-            if name not in self._loaded and name not in self.entries:
+            if name not in self.names() and not isinstance(table, dict):
+                faults.append(
+                    f"{source}: {name!r} stands outside of all sections; write it below one of "
+                    f"{', '.join(f'[{each}]' for each in self.names())}"
+                )
+            elif name not in self.names():
                 faults.append(
                     f"{source}: there is no section [{name}]{near(name, self.names())}; "
                     f"the sections are {', '.join(self.names())}"
