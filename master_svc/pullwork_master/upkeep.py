@@ -73,7 +73,8 @@ def backup(
 ) -> None:
     """Copy a data folder as it is at this moment; its master may go on working."""
     started = time.monotonic()
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         work = bar.add_task("copying", total=None)
         try:
             size = copy_store(
