@@ -46,6 +46,11 @@ hear() {
 streams=()
 trap 'kill "${streams[@]}" 2>/dev/null || true' EXIT
 
+if ! command -v "$grpcurl" >/dev/null; then
+  echo "there is no program $grpcurl: install it, or name it by GRPCURL; docs/grpcurl.md tells how" >&2
+  exit 2
+fi
+
 step "Which services are there?"
 "$grpcurl" -plaintext "$address" list >&2
 
