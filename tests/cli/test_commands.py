@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import re
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_world import Result, until
+from cli_world import MAIN, Result, until
 
 from pullwork.cli.complete import complete_queue, complete_type
 
@@ -322,6 +325,25 @@ def test_a_limit_that_makes_no_sense_is_refused_by_name(pullwork: Pullwork) -> N
 def test_a_limit_key_is_shown_and_names_the_limit_that_holds_its_task(pullwork: Pullwork) -> None:
     task_id = submitted(pullwork, "nobody.knows", "--limit-key", "customer-7")
     assert "customer-7" in pullwork("get", task_id).out
+
+
+def test_ctrl_c_while_a_task_runs_tells_that_the_task_goes_on(
+    pullwork: Pullwork, address: str
+) -> None:
+    queue = a_queue()
+    running = ["run", "nobody.knows", "--queue", queue, "--address", address]
+    program = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *running], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        [task] = until(lambda: pullwork("list", "-q", queue, "--json").json, "it is submitted")
+        program.send_signal(signal.SIGINT)
+        _, said = program.communicate(timeout=20)
+    finally:
+        program.kill()
+    assert program.returncode == 130
+    assert f"task {task['id']} goes on; `pullwork cancel {task['id']}` ends it" in said
+    assert pullwork("get", task["id"], "--json").json["state"] == "QUEUED"
 
 
 def test_names_of_queues_and_types_are_completed(pullwork: Pullwork) -> None:

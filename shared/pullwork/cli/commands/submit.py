@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -174,6 +175,9 @@ def run(
         except DeadlineError as error:
             say(f"{error}; `pullwork wait {handle.id}` waits on")
             raise typer.Exit(ExitCode.TIMED_OUT) from None
+        except asyncio.CancelledError:  # Ctrl-C
+            say(f"task {handle.id} goes on; `pullwork cancel {handle.id}` ends it")
+            raise
 
     task = with_client(address, config, submit_and_wait, owner=owner, traced=True)
     _print_end(task, as_json)
