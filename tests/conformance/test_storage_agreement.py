@@ -97,7 +97,7 @@ class Agreement(RuleBasedStateMachine):
         page=st.tuples(st.integers(-2, 1), seq_bounds),
         scheduled=st.none() | st.tuples(st.integers(0, 3), seq_bounds),
         limit=limits,
-        bytes_max=st.sampled_from([1, 40, 1_000]),
+        bytes_max=st.sampled_from([1, 2_100, 10_000]),
     )
     def find(
         self,

@@ -9,6 +9,7 @@ from storage_bench import FIRST, Bench, a_task, ended, id_of, page_wanted, plain
 
 from pullwork_master.core.commands import Filter
 from pullwork_master.core.effects import Found, SchedulePageWanted, Search, Wants
+from pullwork_master.core.limits import TASK_BYTES
 from pullwork_master.core.model import State, Task
 
 
@@ -116,8 +117,9 @@ def test_a_page_says_whether_more_follow(bench: Bench, limit: int, shown: int, m
 def test_a_page_ends_when_it_is_heavy_but_shows_one_at_least(bench: Bench) -> None:
     bench.insert(*(a_task(seq, payload=b"p" * 40, checkpoint=b"c" * 10) for seq in range(1, 6)))
     bench.insert(*(a_task(seq, State.SCHEDULED, ready_ms=1, payload=b"p" * 50) for seq in (8, 9)))
-    for bytes_max, shown in ((1, 1), (50, 1), (51, 2), (100, 2), (1_000, 5)):
-        schedule = SchedulePageWanted((0, 0), 9, min(bytes_max, 50))
+    weight = 50 + TASK_BYTES
+    for bytes_max, shown in ((1, 1), (2 * weight - 1, 1), (2 * weight, 2), (5 * weight, 5)):
+        schedule = SchedulePageWanted((0, 0), 9, min(bytes_max, weight))
         wants = Wants(pages=[page_wanted(limit=9, bytes_max=bytes_max)], schedule_page=schedule)
         found = bench.storage.find(wants)
         assert (len(found.pages[0].tasks), found.pages[0].more) == (shown, shown < 5)
@@ -156,7 +158,7 @@ def test_the_schedule_is_paged_by_time_then_age_strictly_after(bench: Bench) -> 
     after, more = (0, 0), True
     seen: list[Task] = []
     while more:
-        wanted = SchedulePageWanted(after, 3, 1_000)
+        wanted = SchedulePageWanted(after, 3, 10_000)
         page = bench.storage.find(Wants(schedule_page=wanted)).schedule_page
         assert page is not None
         assert len(page.tasks) == 3 or not page.more

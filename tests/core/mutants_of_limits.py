@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import test_core_aside as aside_laws
 import test_core_limits as limit_laws
 import test_core_turns as turn_laws
 from planting import Garden, nothing, walks
@@ -14,6 +15,7 @@ from pullwork_master.core.book import Book
 from pullwork_master.core.gates import Gate
 from pullwork_master.core.model import NO_LIMITS, Queue, Task
 from pullwork_master.core.ready import Line
+from pullwork_master.storage import memory
 
 GARDEN = Garden()
 caught_by = GARDEN.caught_by
@@ -145,6 +147,46 @@ def every_flow_read_again_for_each_end(monkeypatch: pytest.MonkeyPatch) -> None:
 @caught_by(limit_laws.test_what_is_set_aside_leaves_no_busy_loop)
 def reads_on_whatever_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Line, "_sated", lambda *_: False)
+
+
+@caught_by(aside_laws.test_whatever_is_set_aside_all_tasks_have_their_turn_at_last)
+def heavy_tasks_are_read_whatever_room_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sated(self: Line, flow: Any) -> bool:
+        return flow.held > self._quota or flow.weight > self._part()
+
+    monkeypatch.setattr(Line, "_sated", sated)
+
+
+@caught_by(aside_laws.test_whatever_is_set_aside_all_tasks_have_their_turn_at_last)
+def never_read_again_once_the_line_was_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Line, "_look_around", nothing)
+
+
+@caught_by(aside_laws.test_whatever_is_set_aside_all_tasks_have_their_turn_at_last)
+def pages_are_as_large_as_what_a_line_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Line.pages
+
+    def pages(self: Line) -> list[Any]:
+        return [wanted._replace(bytes_max=self._room.share) for wanted in real(self)]
+
+    monkeypatch.setattr(Line, "pages", pages)
+
+
+@caught_by(aside_laws.test_a_page_of_small_tasks_is_no_larger_than_its_part)
+def pages_are_measured_by_their_payloads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "weigh", lambda task: len(task.spec.payload))
+
+
+@caught_by(aside_laws.test_a_page_is_left_out_if_its_flow_was_cut_while_it_was_read)
+def pages_are_taken_wherever_they_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Line.page
+
+    def page(self: Line, number: int, _: Any, tasks: list[Task], *, more: bool) -> list[Task]:
+        horizon = self.flows[number].horizon
+        assert horizon is not None
+        return real(self, number, horizon, tasks, more=more)
+
+    monkeypatch.setattr(Line, "page", page)
 
 
 @caught_by(limit_laws.test_lanes_that_come_and_go_leave_nothing_aside)

@@ -278,6 +278,20 @@ def hint_goes_with_who_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Dispatch, "place", place)
 
 
+@caught_by(dispatch_laws.test_what_somebody_was_told_of_is_told_to_another_when_he_is_full)
+def hint_goes_with_who_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Dispatch.place
+
+    def place(self: Dispatch, session: Any) -> None:
+        hinted = session.hinted
+        if session.contact is Contact.CONNECTED and session.credit <= 0:
+            session.hinted = False
+        real(self, session)
+        session.hinted = hinted
+
+    monkeypatch.setattr(Dispatch, "place", place)
+
+
 @caught_by(dispatch_laws.test_as_many_idle_workers_are_told_as_there_are_tasks)
 def hint_storm(monkeypatch: pytest.MonkeyPatch) -> None:
     def tell_idle(self: Dispatch, line: Any) -> None:

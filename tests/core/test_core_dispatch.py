@@ -380,3 +380,20 @@ def test_what_somebody_was_told_of_is_told_to_another_when_he_is_gone(world: Wor
         else:
             world.break_stream(told)
     assert len(world.news_of(workers[2], Available)) == 1
+
+
+def test_what_somebody_was_told_of_is_told_to_another_when_he_is_to_leave(world: World) -> None:
+    told, other = world.join("w1"), world.join("w2")
+    submit(world, 1)
+    assert (len(world.news_of(told, Available)), world.news_of(other, Available)) == (1, [])
+    world.ask(c.Drain("w1"))
+    assert len(world.news_of(other, Available)) == 1
+
+
+def test_what_somebody_was_told_of_is_told_to_another_when_he_is_full(world: World) -> None:
+    told = world.join("w1", queues=("mail", "default"), slots=1, look_ahead_max=0)
+    other = world.join("w2", queues=("default",))
+    submit(world, 1)
+    submit(world, 2, queue="mail")
+    world.request(told, 1)
+    assert (numbers(told), len(world.news_of(other, Available))) == ([2], 1)

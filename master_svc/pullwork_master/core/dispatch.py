@@ -152,8 +152,8 @@ class Dispatch:
                     members.setdefault(session.id)
                 else:
                     members.pop(session.id, None)
-            # Who was told of a task and is gone leaves it to another.
-            if (parked or idle or (session.hinted and not alive)) and line.queued:
+            # Who was told of a task and can't take it, or not now, leaves it to another.
+            if (parked or idle or (session.hinted and not free)) and line.queued:
                 book.stirred[key] = None
             elif line.empty:
                 book.drop(line)

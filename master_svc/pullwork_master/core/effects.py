@@ -98,7 +98,7 @@ class Effects:
 class PageWanted(NamedTuple):
     """The next tasks of a flow of a line, after a key.
 
-    At most `limit` of them, and none after payloads and checkpoints have `bytes_max` bytes.
+    One at least, at most `limit` of them, and they weigh no more than `bytes_max`.
     """
 
     queue: str

@@ -141,11 +141,16 @@ def _check_nobody_waits_in_vain(book: Book, line: Line) -> None:
     beyond = any(flow.place is not None for flow in line.flows.values())
     hungry = line.name in book.room.hungry
     told = not line.parked and any(
-        each.hinted and line.name in each.lines for each in book.sessions.values()
+        each.hinted and _free(each) and line.name in each.lines for each in book.sessions.values()
     )
     _require(
         told or hungry or not (ready or beyond), "nobody waits for a task that is there", line.name
     )
+
+
+def _free(session: Session) -> bool:
+    """Whether a session can take a task now."""
+    return session.contact is Contact.CONNECTED and not session.draining and session.credit > 0
 
 
 def _check_sessions(book: Book) -> None:
@@ -164,9 +169,7 @@ def _check_sessions(book: Book) -> None:
 
 
 def _check_place(book: Book, session: Session) -> None:
-    free = (
-        session.contact is Contact.CONNECTED and not session.draining and session.credit > 0
-    ) and not session.ghost
+    free = _free(session) and not session.ghost
     parked = free and session.parked is not None
     idle = free and not parked and session.stream != 0 and not session.hinted
     for key in session.lines:

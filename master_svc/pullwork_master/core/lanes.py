@@ -7,10 +7,14 @@ not after its `horizon` is in memory, every other is on disk alone. Without a ho
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from typing import Final
 
 from pullwork_master.core.model import Task
 from pullwork_master.core.window import Key
+
+# Entries of a heap that may be worth nothing before it is made anew.
+STALE_MAX: Final = 64
 
 
 class Lane:
@@ -31,6 +35,15 @@ class Lane:
 
     def __lt__(self, other: object) -> bool:
         return False  # two entries that are equal up to here: one of them is worth nothing
+
+    def put(self, task: Task, key: Key, weight: int) -> None:
+        """Takes a task in."""
+        self.tasks[task.seq] = task
+        self.weight += weight
+        heapq.heappush(self.heap, key)
+        if len(self.heap) > 2 * len(self.tasks) + STALE_MAX:
+            # The keys of those that left are let go.
+            self.heap = sorted(each.key for each in self.tasks.values())
 
     def first(self) -> Key:
         """Returns the key of its first task; it must have one."""
@@ -59,21 +72,29 @@ class Flow:
     def __lt__(self, other: object) -> bool:
         return False
 
+    def behind(self) -> Key:
+        """Returns where its horizon stands in the order: after the last task before it."""
+        assert self.horizon is not None, "all of it is in memory"
+        return (self.horizon[0], self.horizon[1] + 1)
+
     def keys(self) -> list[tuple[Key, Lane]]:
         """Returns the keys of all that it holds in memory, in order."""
         pairs = [(task.key, lane) for lane in self.lanes.values() for task in lane.tasks.values()]
         return sorted(pairs, key=lambda pair: pair[0])
 
 
-def behind(horizon: Key) -> Key:
-    """Returns where a horizon stands in the order: after the last task before it."""
-    return (horizon[0], horizon[1] + 1)
-
-
 def first_place(flow: Flow) -> tuple[int, int, int]:
     """Returns the place of what is first of a flow in memory; the last, if all is set aside."""
     places = [lane.place[:3] for lane in flow.lanes.values() if lane.place is not None]
     return min(places, default=_LAST)
+
+
+def order_of(flows: Iterable[Flow]) -> list[Entry]:
+    """Returns the order of a line anew: the places of all that have one."""
+    everyone: list[Lane | Flow] = []
+    for flow in flows:
+        everyone += (flow, *flow.lanes.values())
+    return sorted(what.place for what in everyone if what.place is not None)
 
 
 # A place in the order of a line: priority (less goes first), turn, seq; and whose it is.

@@ -173,7 +173,7 @@ class Core:
             line = book.lines.get((wanted.queue, wanted.type))
             if line is not None:
                 tasks = [book.remember(task) for task in page.tasks]
-                book.spilled(line.page(wanted.flow, tasks, more=page.more))
+                book.spilled(line.page(wanted.flow, wanted.after, tasks, more=page.more))
                 book.stirred[line.name] = None
         if found.schedule_page is not None:
             tasks = [book.remember(task) for task in found.schedule_page.tasks]

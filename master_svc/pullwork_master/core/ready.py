@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pullwork_master.core.effects import PageWanted
-from pullwork_master.core.lanes import Entry, Flow, Lane, behind, first_place
+from pullwork_master.core.lanes import STALE_MAX, Entry, Flow, Lane, first_place, order_of
 from pullwork_master.core.limits import FLOW_TASKS_MIN, PAGES_STEP
 from pullwork_master.core.model import Task
 from pullwork_master.core.window import Key, weigh
@@ -23,9 +23,6 @@ from pullwork_master.core.window import Key, weigh
 if TYPE_CHECKING:
     from pullwork_master.core.gates import Gate
     from pullwork_master.core.room import Room
-
-# Entries of a heap that may be worth nothing before it is made anew.
-STALE_MAX: Final = 64
 
 
 class Line:
@@ -51,6 +48,7 @@ class Line:
         self.shut: dict[int, None] = {}
         self.aside = 0
         self._crowded = False
+        self._largest = 0  # of the tasks that it held
         self._shut_quota = 0  # when a flow was last shut
         # Flows in which tasks wait, and how many of a flow's tasks may be in memory.
         self._active = 0
@@ -118,15 +116,15 @@ class Line:
         if not flow.queued:
             self._rest(flow)
 
-    def page(self, number: int, tasks: list[Task], *, more: bool) -> list[Task]:
+    def page(self, number: int, after: Key, tasks: list[Task], *, more: bool) -> list[Task]:
         """Takes in the next tasks of a flow, which stand right behind its horizon on disk.
 
-        Returns those that are now on disk alone.
+        Returns those that are now on disk alone: all, if another page of the step moved that.
         """
         flow = self.flows.get(number)
         self.low.pop(number, None)
-        if flow is None or flow.horizon is None:
-            return []
+        if flow is None or flow.horizon != after:
+            return tasks
         for task in tasks:
             if not self.holds(task):
                 self._push(flow, task, task.key)
@@ -158,17 +156,17 @@ class Line:
         if self.shut and self._quota >= 2 * self._shut_quota:
             self._reopen(list(self.shut))
 
+    def _part(self) -> int:
+        """Returns how many bytes of a flow may be in memory."""
+        return max(1, self._room.share // max(1, self._active))
+
     def _push(self, flow: Flow, task: Task, key: Key) -> None:
         lane = flow.lanes.get(task.spec.limit_key)
         if lane is None:
             lane = flow.lanes[task.spec.limit_key] = Lane(flow.flow, task.spec.limit_key)
-        lane.tasks[task.seq] = task
-        heapq.heappush(lane.heap, key)
-        if len(lane.heap) > 2 * len(lane.tasks) + STALE_MAX:
-            # The keys of those that left are let go.
-            lane.heap = sorted(each.key for each in lane.tasks.values())
         weight = weigh(task)
-        lane.weight += weight
+        self._largest = max(self._largest, weight)
+        lane.put(task, key, weight)
         flow.held += 1
         flow.weight += weight
         self.held += 1
@@ -196,6 +194,8 @@ class Line:
         self._room.weight -= weight
         if lane.barred:
             self._lighten(flow, weight)
+        elif self._crowded:
+            self._look_around()
         if not lane.tasks:
             lane.place = None
             if lane.barred:
@@ -217,7 +217,7 @@ class Line:
     def _close(self, flow: Flow, horizon: Key) -> None:
         flow.horizon = horizon
         self.shut.pop(flow.flow, None)
-        self._enter(flow, behind(horizon))
+        self._enter(flow, flow.behind())
 
     def _open(self, flow: Flow) -> None:
         flow.horizon = flow.place = None
@@ -240,34 +240,41 @@ class Line:
         self._room.hungry[self.name] = None
 
     def _sated(self, flow: Flow) -> bool:
-        """Whether no more is read of a flow that is first: all before it is set aside.
+        """Whether no more is read of a flow that is first: all that it holds is set aside.
 
-        What is set aside may take as much memory as all that waits in the line may.
+        It holds its part and a page at the most, as others do: more, and all would be cut down, and
+        read again, for ever. Where tasks are larger than parts, the line itself must have room.
         """
-        if self.aside >= self._room.share:
-            self._crowded = True
+        share, part = self._room.share, self._part()
+        if flow.held > self._quota or flow.weight > part:
             return True
-        return flow.held > self._quota  # one page more, and all flows would be cut down
+        if self.weight + max(part, self._largest) <= 2 * share or not self.aside:
+            return False
+        full = 2 * max(self.aside, self._largest) >= share
+        self._crowded |= full
+        return full
 
     def _lighten(self, flow: Flow, weight: int) -> None:
-        """Takes note that less of a flow is set aside: what was shut for it is read again.
-
-        What was shut for all of the line waits until half of it is gone: a thousand flows may be
-        shut, and must not be looked at for each task.
-        """
+        """Takes note that less of a flow is set aside: what was shut for it is read again."""
         self.aside -= weight
-        if self._crowded and 2 * self.aside <= self._room.share:
+        if self._crowded:
+            self._look_around()
+        if flow.flow in self.shut:
+            self._reopen([flow.flow])
+
+    def _look_around(self) -> None:
+        """Has what was shut for all of the line read again, once it has room for a while."""
+        share = self._room.share
+        if self.weight <= share or 4 * self.aside <= share:
             self._crowded = False
             self._reopen(list(self.shut))
-        elif flow.flow in self.shut:
-            self._reopen([flow.flow])
 
     def _reopen(self, numbers: list[int]) -> None:
         for number in numbers:
             del self.shut[number]
             flow = self.flows[number]
             if flow.horizon is not None:
-                self._enter(flow, behind(flow.horizon))
+                self._enter(flow, flow.behind())
 
     def pages(self) -> list[PageWanted]:
         """Returns what must be read of it: of the flows that are low, those whose turn is next."""
@@ -277,11 +284,10 @@ class Line:
             for number in self.low
             if (flow := self.flows[number]).horizon is not None
         ]
-        flows = heapq.nsmallest(PAGES_STEP, flows)
-        bytes_max = max(1, self._room.share // max(1, len(flows)))
+        part = self._part()
         return [
-            PageWanted(self.queue, self.type, number, horizon, self._quota, bytes_max)
-            for *_, number, horizon in flows
+            PageWanted(self.queue, self.type, number, horizon, self._quota, part)
+            for *_, number, horizon in heapq.nsmallest(PAGES_STEP, flows)
         ]
 
     def _spill(self) -> list[Task]:
@@ -295,7 +301,7 @@ class Line:
     def shrink(self) -> list[Task]:
         """Cuts every flow down to its part, then those whose turn is last down to nothing."""
         gone: list[Task] = []
-        part = self._room.share // max(1, self._active)
+        part = self._part()
         held = [flow for flow in self.flows.values() if flow.held]
         for flow in held:
             gone += self._cut(flow, self._quota, part)
@@ -328,10 +334,7 @@ class Line:
         what.place = entry = (key[0], turn, key[1], what)
         heapq.heappush(self._order, entry)
         if len(self._order) > self._order_max:
-            flows = self.flows.values()
-            places = [flow.place for flow in flows]
-            places += [lane.place for flow in flows for lane in flow.lanes.values()]
-            self._order = sorted(place for place in places if place is not None)
+            self._order = order_of(self.flows.values())
             self._order_max = 2 * len(self._order) + STALE_MAX
 
     def admit(self, lane: Lane) -> None:
@@ -388,11 +391,9 @@ class Line:
         count = 0
         for entry in self._order:
             what = entry[3]
-            if what.place is not entry:
-                continue
             if isinstance(what, Flow):
-                count += what.queued - what.held
-            else:
+                count += what.queued - what.held if what.place is entry else 0
+            elif what.place is entry:
                 count += min(len(what.tasks), self.gate.key_room(what.key, now_ms))
             if count >= most:
                 return most

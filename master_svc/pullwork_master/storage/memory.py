@@ -30,6 +30,7 @@ from pullwork_master.core.effects import (
     Writes,
 )
 from pullwork_master.core.model import Queue, State, Task
+from pullwork_master.core.window import weigh
 from pullwork_master.storage.base import EndsPage, StorageError, StorageFullError
 
 _BY_SEQ = attrgetter("seq")
@@ -59,13 +60,14 @@ def _flow(task: Task) -> tuple[str, str, int]:
 
 
 def _cut(tasks: list[Task], limit: int, bytes_max: int) -> Page:
-    """Makes a page of the first of them, up to both bounds."""
-    shown, size = [], 0
+    """Makes a page of the first of them, one at least, within both bounds."""
+    shown: list[Task] = []
+    size = 0
     for task in tasks[:limit]:
-        if size >= bytes_max:
+        size += weigh(task)
+        if shown and size > bytes_max:
             break
         shown.append(_snapshot(task))
-        size += len(task.spec.payload) + len(task.checkpoint)
     return Page(shown, len(shown) < len(tasks))
 
 

@@ -27,6 +27,7 @@ from pullwork_master.core.effects import (
     Writes,
 )
 from pullwork_master.core.model import Task
+from pullwork_master.core.window import weigh
 from pullwork_master.storage import sqlite_queries as sql
 from pullwork_master.storage.sqlite_damage import refuse_damaged_database, refuse_damaged_log
 from pullwork_master.storage.sqlite_folder import Folder
@@ -260,13 +261,15 @@ class SqliteStorage:
 
 
 def _cut(rows: Iterator[Row], limit: int, bytes_max: int) -> Page:
-    """Reads rows up to both bounds, and no further than to know whether more follow."""
+    """Reads one row at least, within both bounds, and one more to know whether more follow."""
     tasks: list[Task] = []
     size = 0
     for row in rows:
-        if len(tasks) >= limit or size >= bytes_max:
+        if len(tasks) >= limit:
             return Page(tasks, True)
         task = read(row)
+        size += weigh(task)
+        if tasks and size > bytes_max:
+            return Page(tasks, True)
         tasks.append(task)
-        size += len(task.spec.payload) + len(task.checkpoint)
     return Page(tasks, False)
