@@ -18,6 +18,10 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}
         (ENDPOINT, Wishes(("otlp",), ("otlp",), "", "OTEL_EXPORTER_OTLP_ENDPOINT")),
         (ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"}, Wishes(forbidden=True)),
         (
+            {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
+            Wishes(forbidden=True),
+        ),
+        (
             ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"},
             Wishes((), ("otlp",), "", "OTEL_TRACES_EXPORTER"),
         ),

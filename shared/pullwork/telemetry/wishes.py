@@ -83,11 +83,12 @@ def read_wishes(environ: Mapping[str, str] | None = None) -> Wishes:
     given = {key: value for key, value in given.items() if value}
     if not given:
         return NOTHING
+    # Before all else: who turns it off may leave what was meant for another program.
+    if given.get(DISABLED, "").lower() == "true":
+        return Wishes(forbidden=True)
     faults = list(_faults(given))
     if faults:
         raise SettingsError("\n".join(faults))
-    if given.get(DISABLED, "").lower() == "true":
-        return Wishes(forbidden=True)
     traces = _exporters(given, TRACES, TRACES_ENDPOINT)
     metrics = _exporters(given, METRICS, METRICS_ENDPOINT)
     because = next((it for it in (TRACES, METRICS, *_ENDPOINTS) if it in given), "")
