@@ -206,3 +206,13 @@ async def test_a_body_that_never_comes_is_given_up(
     head = await asyncio.wait_for(reader.readuntil(b"\r\n"), 30)
     assert b" 408 " in head
     writer.close()
+
+
+async def test_a_name_that_stands_twice_is_found_at_once_among_however_many(
+    http: httpx.AsyncClient,
+) -> None:
+    names = ",".join(f'"{number}":0' for number in range(60_000))
+    body = f'{{{names},"59999":1}}'
+    answer = await http.post("/tasks", content=body, headers=JSON)
+    assert answer.status_code == 400
+    assert "'59999' stands twice" in answer.json()["detail"]

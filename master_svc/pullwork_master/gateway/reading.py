@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -57,8 +58,8 @@ def parse(body: bytes) -> object:
 def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        double = next(name for name, count in counts.items() if count > 1)
         raise ValueError(f"the name {double!r} stands twice in one object")
     return made
 
