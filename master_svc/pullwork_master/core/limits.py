@@ -66,7 +66,7 @@ class Policy:
     # The least time between two heartbeats of one worker; a large fleet is told a longer one.
     heartbeat_ms: int = 5_000
     # The time between two heartbeats of any workers, on the average: what bounds their cost.
-    beat_gap_ms: int = 5
+    beat_gap_ms: int = 10
     grace_ms: int = 1_000
     silence_grace_ms: int = 10_000
     # Heartbeats that may fail to come before a session is SUSPECT.
