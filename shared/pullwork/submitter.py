@@ -75,10 +75,11 @@ class Submitter:
         if self._closed:
             receipt.set_exception(UnavailableError("this client is closed"))
             return receipt
+        size = checked_size(spec)
         if self.tracing is not None:
             span = self.tracing.begin(spec)
             receipt.add_done_callback(partial(end_with, span))
-        size = checked_size(spec)
+            size = spec.ByteSize()  # with the trace in its headers
         ends = time.monotonic() + self._connection.deadline_s
         self._waiting.append(_Waiting(spec, size, ends, receipt))
         if self._sender is None:

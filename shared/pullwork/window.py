@@ -25,7 +25,7 @@ T_co = TypeVar("T_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
 FULL_WAIT_S: Final = 1.0
-# Payloads in a window, whatever its size; a larger one goes alone.
+# Payloads in a window, whatever its size; the last may go beyond.
 BYTES_MAX: Final = 16 * 1024 * 1024
 
 

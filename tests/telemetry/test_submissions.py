@@ -8,6 +8,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from pullwork.connection import Connection
+from pullwork.errors import InvalidFieldError
+from pullwork.submitter import BYTES_MAX, Submitter
 from pullwork.telemetry.submissions import Submissions, end, find_submissions
 from pullwork.v1 import task_pb2
 
@@ -101,3 +104,14 @@ def test_a_refused_submission_is_a_failed_span(
         assert span.attributes is not None
         assert span.attributes["error.type"] == "builtins.ValueError"
     assert len(kept.get_finished_spans()) == 2
+
+
+async def test_a_task_that_is_too_large_to_be_sent_leaves_no_span_open(
+    submissions: Submissions,
+) -> None:
+    submitter = Submitter(Connection("127.0.0.1:1", 1.0))
+    submitter.tracing = submissions
+    spec = task_pb2.TaskSpec(task_id="t", type="a", payload=b"x" * BYTES_MAX)
+    with pytest.raises(InvalidFieldError):
+        submitter.submit(spec)
+    assert not spec.headers
