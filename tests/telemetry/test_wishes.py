@@ -38,6 +38,7 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}
             Wishes((), (), "0.0.0.0:9464", "OTEL_METRICS_EXPORTER"),
         ),
         ({"OTEL_TRACES_EXPORTER": ""}, NOTHING),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_TRACES_SAMPLER": "x"}, NOTHING),
     ],
 )
 def test_what_is_said_is_what_is_asked_for(environ: dict[str, str], wishes: Wishes) -> None:

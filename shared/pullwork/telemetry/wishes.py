@@ -76,12 +76,14 @@ NOTHING: Final = Wishes()
 def read_wishes(environ: Mapping[str, str] | None = None) -> Wishes:
     """Returns what is asked for: nothing, unless an exporter or an endpoint is named.
 
-    Raises SettingsError, one line a fault, naming the variable and what it may be.
+    Raises SettingsError, one line a fault, naming the variable and what it may be; other
+    variables alone ask for nothing, and are not judged.
     """
     environ = os.environ if environ is None else environ
     given = {key: value.strip() for key, value in environ.items() if key.startswith("OTEL_")}
     given = {key: value for key, value in given.items() if value}
-    if not given:
+    # What says how to export, but not that, is often everywhere, and meant for other programs.
+    if not any(variable in given for variable in _ASKING):
         return NOTHING
     # Before all else: who turns it off may leave what was meant for another program.
     if given.get(DISABLED, "").lower() == "true":
@@ -101,6 +103,7 @@ def read_wishes(environ: Mapping[str, str] | None = None) -> Wishes:
 
 
 _ENDPOINTS: Final = (ENDPOINT, TRACES_ENDPOINT, METRICS_ENDPOINT)
+_ASKING: Final = (DISABLED, TRACES, METRICS, *_ENDPOINTS)
 
 
 def _exporters(given: Mapping[str, str], variable: str, endpoint: str) -> tuple[str, ...]:
