@@ -37,8 +37,12 @@ def _has(message: object, field: str) -> bool:
 
 def to_duration(value_s: float, field: str) -> Duration:
     """Packs seconds; raises InvalidFieldError for what no span can be."""
-    if not -_SECONDS_MAX <= value_s <= _SECONDS_MAX:  # false for NaN too
-        raise InvalidFieldError(f"{field} is no number of seconds: {value_s}", field=field)
+    try:
+        fits = -_SECONDS_MAX <= value_s <= _SECONDS_MAX  # false for NaN too
+    except TypeError:
+        fits = False
+    if not fits:
+        raise InvalidFieldError(f"{field} is no number of seconds: {value_s!r}", field=field)
     whole, rest = divmod(round(value_s * 1_000_000_000), 1_000_000_000)
     if whole < 0 and rest:
         whole, rest = whole + 1, rest - 1_000_000_000
@@ -47,6 +51,8 @@ def to_duration(value_s: float, field: str) -> Duration:
 
 def to_timestamp(value: datetime.datetime, field: str) -> Timestamp:
     """Packs a datetime; raises InvalidFieldError for one that has no time zone."""
+    if not isinstance(value, datetime.datetime):
+        raise InvalidFieldError(f"{field} is no datetime: {value!r}", field=field)
     if value.tzinfo is None:
         raise InvalidFieldError(
             f"{field} has no time zone; say datetime.now(datetime.UTC), or use delay", field=field

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from difflib import get_close_matches
+from typing import Any, Final, TypedDict
 
 from pullwork.errors import InvalidFieldError
 from pullwork.ids import checked_task_id, new_task_id
@@ -48,15 +49,20 @@ class SubmitOptions(SharedOptions, total=False):
     unique_key: str | None
 
 
+_NAMES: Final = frozenset(SubmitOptions.__annotations__ | SharedOptions.__annotations__)
+
+
 def make_spec(
     type: str, payload: Encoded, defaults: Options, given: Mapping[str, Any], owner: str
 ) -> task_pb2.TaskSpec:
     """Builds what is submitted; raises InvalidFieldError for what can't be packed."""
+    if given and not given.keys() <= _NAMES:
+        raise _unknown(given)
     task_id = given.get("task_id")
     delay, not_before = given.get("delay"), given.get("not_before")
     if delay is not None and not_before is not None:
         raise InvalidFieldError("say delay or not_before, not both", field="delay")
-    spec = task_pb2.TaskSpec(
+    spec = _packed(
         task_id=new_task_id() if task_id is None else checked_task_id(task_id),
         queue=given.get("queue") or defaults.queue,
         type=type,
@@ -82,8 +88,29 @@ def make_spec(
             getattr(spec, name).CopyFrom(to_duration(span, name))
     retry = given.get("retry", defaults.retry)
     if retry is not None:
+        if not isinstance(retry, Retry):
+            raise InvalidFieldError(f"retry is {retry!r}; it must be a Retry(...)", field="retry")
         spec.retry.CopyFrom(_policy(retry))
     return spec
+
+
+def _packed(**facts: Any) -> task_pb2.TaskSpec:
+    try:
+        return task_pb2.TaskSpec(**facts)
+    except (TypeError, ValueError):
+        for name, value in facts.items():  # which one it was, protobuf does not tell
+            try:
+                task_pb2.TaskSpec(**{name: value})
+            except (TypeError, ValueError) as error:
+                raise InvalidFieldError(f"{name} can't be {value!r}: {error}", field=name) from None
+        raise
+
+
+def _unknown(given: Mapping[str, Any]) -> InvalidFieldError:
+    name = min(given.keys() - _NAMES)
+    near = get_close_matches(name, _NAMES, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(_NAMES))}"
+    return InvalidFieldError(f"there is no option {name!r}; {hint}", field=name)
 
 
 def call_spec(call: Call[Any], given: Mapping[str, Any], owner: str) -> task_pb2.TaskSpec:

@@ -94,6 +94,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"headers": {"k": "v" * 9000}}, "headers"),
     ({"retention": -1}, "retention"),
     ({"max_worker_deaths": 1000}, "max_worker_deaths"),
+    ({"priority": 10**12}, "priority"),
+    ({"priority": "high"}, "priority"),
+    ({"headers": {"k": 5}}, "headers"),
+    ({"limit_key": "\udcff"}, "limit_key"),
+    ({"delay": "5s"}, "delay"),
+    ({"not_before": "tomorrow"}, "not_before"),
+    ({"retry": 3}, "retry"),
+    ({"prioritty": 5}, "prioritty"),
 ]
 
 
@@ -105,6 +113,12 @@ async def test_a_bad_option_is_refused_by_its_name(
         await quiet.submit(ADD, **options)
     assert caught.value.field.startswith(field)
     assert "tasks[" not in str(caught.value)
+
+
+async def test_an_option_that_does_not_exist_is_told_with_the_near_one(quiet: Client) -> None:
+    unknown: dict[str, Any] = {"prioritty": 5}
+    with pytest.raises(InvalidFieldError, match=r"no option 'prioritty'; did you mean priority\?"):
+        await quiet.submit(ADD, **unknown)
 
 
 @pytest.mark.parametrize("size", [2 * 1024 * 1024, 5 * 1024 * 1024])

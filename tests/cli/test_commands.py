@@ -87,6 +87,8 @@ def test_a_repeated_submission_is_told_as_such(pullwork: Pullwork) -> None:
         (["a!b"], "type"),
         (["t", "--queue", "no spaces"], "queue"),
         (["t", "--priority", "999"], "priority"),
+        (["t", "--priority", "99999999999"], "priority can't be 99999999999"),
+        (["t", "--limit-key", "\udcff"], "limit_key can't be"),
         (["t", "--delay", "soon"], "--delay"),
         (["t", "--header", "x"], "--header"),
         (["t", "--id", "7"], "UUID"),

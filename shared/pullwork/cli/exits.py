@@ -56,6 +56,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
         ((e.UnavailableError, e.DeadlineError), ExitCode.UNREACHABLE),
         (e.InternalError, ExitCode.BUG),
         (e.PullworkError, ExitCode.REFUSED),
+        (UnicodeEncodeError, ExitCode.BAD_INPUT),
         (KeyboardInterrupt, ExitCode.INTERRUPTED),
     )
     return next((code for kind, code in table if isinstance(error, kind)), ExitCode.BUG)

@@ -104,7 +104,9 @@ def tell(error: BaseException) -> ExitCode:
         return code
     if os.environ.get(TRACEBACK_VARIABLE):
         raise error
-    if code is ExitCode.BUG and not hasattr(error, "reason"):
+    if isinstance(error, UnicodeEncodeError):
+        say(f"{error.object!r} is not text in UTF-8; the bytes of a file can be given as @FILE")
+    elif code is ExitCode.BUG and not hasattr(error, "reason"):
         say(
             f"unexpected {type(error).__name__}: {error}; this is a bug: please report it with "
             f"what {TRACEBACK_VARIABLE}=1 in front of the same command shows"
