@@ -21,9 +21,10 @@ LIBRARIES = (
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 )
 HOUR_S = 3600
-# A process looks at the file once in so many seconds, so all have seen it a little later.
+# A process looks at the file again when more than so many whole seconds are over: after two at
+# the latest, so all have seen it a little later.
 CACHED_S = 1
-SEEN_AFTER_S = 1.5
+SEEN_AFTER_S = 2.5
 # The library that fakes the clock slows processes down by much: no heartbeat is to be late by it.
 UNHURRIED = Settings(heartbeat=2.0, grace=2.0, silence_grace=6.0)
 

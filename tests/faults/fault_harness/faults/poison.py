@@ -10,7 +10,7 @@ from fault_harness.fault import Fault
 from fault_harness.load import until_passed
 from fault_harness.work import kill_executor, kill_worker, mark
 from pullwork.ids import new_task_id
-from pullwork.task_info import FailureKind, TaskState
+from pullwork.task_info import AttemptEnd, FailureKind, TaskInfo, TaskState
 
 DEATHS_MAX = 3
 
@@ -39,7 +39,7 @@ class Poison(Fault):
             and ended.failure is not None
             and ended.failure.kind is FailureKind.WORKER_LOST
             and bool(ended.failure.message)
-            and ended.worker_deaths == DEATHS_MAX == len(ended.attempts),
+            and ended.worker_deaths == DEATHS_MAX == _deaths(ended),
             f"{deadly.type} ended as {ended.state} after {ended.worker_deaths}: {ended.failure}",
         )
         bench.require(
@@ -78,3 +78,8 @@ class Poison(Fault):
         while True:
             await self.heal(bench)
             await until_passed(0.1)
+
+
+def _deaths(task: TaskInfo) -> int:
+    """Returns how many deaths its story has; an attempt that was given back unstarted is none."""
+    return sum(attempt.end is AttemptEnd.WORKER_LOST for attempt in task.attempts)
