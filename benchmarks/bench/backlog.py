@@ -27,7 +27,7 @@ from typing import Final
 import grpc.aio
 import psutil
 
-from bench.process import BenchError, Process, wait_until
+from bench.process import BenchError, Process, end_politely, wait_until
 from bench.report import columns, machine
 from pullwork.channel import client_options
 from pullwork.v1 import (
@@ -224,6 +224,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measures and prints; exit code 1 if tasks were missing."""
     options = arguments()
+    end_politely()
     if options.quick:
         options.tasks, options.drained = "500,2000", "300,1000"
     rows: list[Found] = []

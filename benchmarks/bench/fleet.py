@@ -27,7 +27,7 @@ from typing import Any, Final
 import grpc
 import psutil
 
-from bench.process import BenchError, Process, wait_until
+from bench.process import BenchError, Process, end_politely, wait_until
 from bench.report import columns, machine
 from bench.system import ENV
 from pullwork.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
@@ -274,6 +274,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measures and prints; exit code 1 if a worker failed or a task did not arrive."""
     options = arguments()
+    end_politely()
     if options.quick:
         options.workers, options.seconds, options.tasks = "20", 2.0, 20
         options.heartbeat = "0.5s"

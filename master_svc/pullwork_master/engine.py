@@ -47,9 +47,11 @@ RESERVE_BYTES: Final = 64 * 1024 * 1024
 # every worker its session.
 LAST_BYTES: Final = 1024 * 1024
 DISK_FULL_RETRY_MS: Final = 5_000
-# A commit that held the loop for longer than this sends those of the next while to the thread.
+# A commit that held the loop for longer than this sends those of the next while to the thread: of
+# a second, or of so many times what it took, so that a slow disk holds the loop a hundredth of it.
 QUICK_COMMIT_MS: Final = 5
 SLOW_DISK_MS: Final = 1_000
+SLOW_TIMES: Final = 100
 
 T = TypeVar("T")
 Clock = Callable[[], Now]
@@ -218,8 +220,9 @@ class Engine:
         else:
             swept = self._storage.commit()
             ended_ms = self._clock().mono_ms
-            if ended_ms - began_ms > self._quick_commit_ms:
-                self._slow_until_ms = ended_ms + SLOW_DISK_MS
+            took_ms = ended_ms - began_ms
+            if took_ms > self._quick_commit_ms:
+                self._slow_until_ms = ended_ms + max(SLOW_DISK_MS, SLOW_TIMES * took_ms)
         self.commit_s = time.perf_counter() - started
         if effects.writes.sweep_before_ms:
             self.core.swept(swept)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Final, TypedDict
 
 from pullwork.errors import InvalidFieldError
 from pullwork.ids import checked_task_id, new_task_id
 from pullwork.moments import to_duration, to_timestamp
 from pullwork.payload import Encoded
+from pullwork.settings.names import near
 from pullwork.tasks import Call, Options, Retry
 from pullwork.v1 import task_pb2
 
@@ -49,7 +49,7 @@ class SubmitOptions(SharedOptions, total=False):
     unique_key: str | None
 
 
-_NAMES: Final = frozenset(SubmitOptions.__annotations__ | SharedOptions.__annotations__)
+_NAMES: Final = frozenset(SubmitOptions.__annotations__)
 
 
 def make_spec(
@@ -108,9 +108,8 @@ def _packed(**facts: Any) -> task_pb2.TaskSpec:
 
 def _unknown(given: Mapping[str, Any]) -> InvalidFieldError:
     name = min(given.keys() - _NAMES)
-    near = get_close_matches(name, _NAMES, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(_NAMES))}"
-    return InvalidFieldError(f"there is no option {name!r}; {hint}", field=name)
+    hint = near(name, set(_NAMES)) or f"; there are {', '.join(sorted(_NAMES))}"
+    return InvalidFieldError(f"there is no option {name!r}{hint}", field=name)
 
 
 def call_spec(call: Call[Any], given: Mapping[str, Any], owner: str) -> task_pb2.TaskSpec:

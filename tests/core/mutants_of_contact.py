@@ -268,6 +268,12 @@ def answer_before_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 @caught_by(engine_laws.test_the_loop_waits_for_a_quick_disk_itself_and_for_a_slow_one_in_a_thread)
 def no_disk_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "SLOW_DISK_MS", 0)
+    monkeypatch.setattr(engine, "SLOW_TIMES", 0)
+
+
+@caught_by(engine_laws.test_the_loop_waits_for_a_quick_disk_itself_and_for_a_slow_one_in_a_thread)
+def the_slowest_disk_is_tried_each_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "SLOW_TIMES", 0)
 
 
 @caught_by(engine_laws.test_who_comes_while_commits_are_quick_is_heard)

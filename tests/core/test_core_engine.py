@@ -17,7 +17,7 @@ from pullwork_master.core.explain import Explanation
 from pullwork_master.core.limits import Policy
 from pullwork_master.core.model import State
 from pullwork_master.core.rejections import Reason, Rejection
-from pullwork_master.engine import BATCH_MAX, LAST_BYTES, SLOW_DISK_MS, Engine
+from pullwork_master.engine import BATCH_MAX, LAST_BYTES, SLOW_DISK_MS, SLOW_TIMES, Engine
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -63,7 +63,11 @@ async def test_the_loop_waits_for_a_quick_disk_itself_and_for_a_slow_one_in_a_th
         assert not await commits_here(4)
         clock.ms += SLOW_DISK_MS - 2
         assert not await commits_here(5), "a while is not over"
-        assert await commits_here(6)
+        storage.takes_ms = 2_000
+        assert await commits_here(6), "a while is over"
+        clock.ms += SLOW_TIMES * 2_000 - 1
+        assert not await commits_here(7), "a disk that takes so long is left alone for longer"
+        assert await commits_here(8)
 
 
 async def test_who_comes_while_commits_are_quick_is_heard() -> None:
