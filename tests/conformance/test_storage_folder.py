@@ -17,9 +17,12 @@ from storage_bench import Bench, a_task, seqs
 from storage_engines import sqlite
 
 from pullwork_master.core.effects import Wants
+from pullwork_master.core.flows import flow_of
+from pullwork_master.core.model import Limits
 from pullwork_master.storage.base import StorageError, StorageInUseError
 from pullwork_master.storage.sqlite import SqliteStorage
 from pullwork_master.storage.sqlite_folder import DATABASE, LOCK
+from pullwork_master.storage.sqlite_fsck import examine, open_snapshot
 from pullwork_master.storage.sqlite_migrations import Migration, migrate, shipped, statements
 
 
@@ -267,3 +270,32 @@ def test_free_room_is_that_of_the_folders_file_system(open_store: Bench, tmp_pat
     free = open_store.storage.free_bytes()
     assert free is not None
     assert abs(free - room.f_bavail * room.f_frsize) < room.f_blocks * room.f_frsize // 10
+
+
+def test_tasks_of_a_store_without_flows_wait_in_those_of_their_owners(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with closing(apsw.Connection(str(folder / DATABASE))) as old:
+        migrate(old, shipped()[:1])
+        _fill(old, "queues", name="q")
+        _fill(old, "tasks", seq=1, id=bytes(16), queue="q", type="t", owner="me", state=2)
+        _fill(old, "specs", seq=1)
+    with closing(open_snapshot(folder)) as before:
+        assert [it.law for it in examine(before) if "can't be judged" in str(it.examples)] == []
+    storage = SqliteStorage(folder)
+    opened = storage.open()
+    storage.close()
+    assert [(it.queue, it.type, it.flow, it.queued) for it in opened.queued] == [
+        ("q", "t", flow_of("me", ""), 1)
+    ]
+    assert opened.queues[0].limits == Limits()
+
+
+def _fill(connection: apsw.Connection, table: str, **given: object) -> None:
+    """Adds a row of which only some columns matter."""
+    row = {}
+    for _, name, kind, *_ in connection.execute(f"PRAGMA table_info({table})"):
+        row[name] = given.get(name, {"TEXT": "", "BLOB": b""}.get(kind, 0))
+    marks = ", ".join("?" * len(row))
+    sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"
+    connection.execute(sql, tuple(row.values()))

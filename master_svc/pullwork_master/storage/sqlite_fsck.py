@@ -13,20 +13,28 @@ from typing import Final, NamedTuple
 
 import apsw
 
-from pullwork_master.core.flows import flow_of
 from pullwork_master.storage.base import StorageError
 from pullwork_master.storage.sqlite_folder import DATABASE
-from pullwork_master.storage.sqlite_migrations import refuse_foreign, shipped
+from pullwork_master.storage.sqlite_migrations import (
+    know_flows,
+    refuse_foreign,
+    shipped,
+    version_of,
+)
 
 # Of each law at most this many breaches are named; all are counted.
 NAMED_MAX: Final = 5
 
 
 class Law(NamedTuple):
-    """What must hold, and a query for the keys of what breaks it."""
+    """What must hold, and a query for the keys of what breaks it.
+
+    Older files than of the schema `since` know nothing of it.
+    """
 
     name: str
     breaches: str
+    since: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,7 @@ LAWS: Final = (
         "a task waits in the flow of its owner and limit key",
         f"SELECT {_NAME} FROM tasks t NOT INDEXED JOIN specs s ON s.seq = t.seq "
         "WHERE t.flow <> flow_of(t.owner, s.limit_key)",
+        since=2,
     ),
     _task_law("a SUCCEEDED task has a result", "t.state = 4 AND t.result IS NULL"),
     _task_law("a FAILED task says why", "t.state = 5 AND t.failure IS NULL"),
@@ -100,6 +109,7 @@ LAWS: Final = (
         "no limit of a queue is less than none",
         "SELECT 'queue ' || name FROM queues WHERE weight < 1 OR min(tasks_max, concurrency, rate, "
         "burst, concurrency_per_key, rate_per_key, burst_per_key) < 0",
+        since=2,
     ),
     Law(
         "headers can be read",
@@ -123,10 +133,6 @@ LAWS: Final = (
 )
 
 
-def _flow_of(*owner_and_key: apsw.SQLiteValue) -> int:
-    return flow_of(*map(str, owner_and_key))
-
-
 def open_snapshot(folder: Path) -> apsw.Connection:
     """Opens a folder's store for reading, at one moment of it.
 
@@ -138,7 +144,7 @@ def open_snapshot(folder: Path) -> apsw.Connection:
     try:
         connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
         refuse_foreign(connection, str(database), shipped())
-        connection.create_scalar_function("flow_of", _flow_of, 2, deterministic=True)
+        know_flows(connection)
         connection.execute("BEGIN")
         # The snapshot is taken by the first read.
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -155,8 +161,10 @@ def examine(connection: apsw.Connection) -> Iterator[Finding]:
     rows = [row[0] for row in connection.execute("PRAGMA integrity_check(100)")]
     broken = [] if rows == ["ok"] else rows
     yield Finding("the file's pages and indexes agree", len(broken), tuple(broken[:NAMED_MAX]))
+    version = version_of(connection)
     for law in LAWS:
-        yield _judge(connection, law)
+        if law.since <= version:
+            yield _judge(connection, law)
 
 
 def _judge(connection: apsw.Connection, law: Law) -> Finding:

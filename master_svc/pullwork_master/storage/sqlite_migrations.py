@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import apsw
 
+from pullwork_master.core.flows import flow_of
 from pullwork_master.storage.base import StorageError
 
 # "PWRK": tells our files from other programs' SQLite files, also for file(1).
@@ -41,7 +42,7 @@ def shipped() -> list[Migration]:
 
 def refuse_foreign(connection: apsw.Connection, place: str, migrations: list[Migration]) -> None:
     """Raises StorageError for a file of another program or of a newer Pullwork, untouched."""
-    version = _version(connection)
+    version = version_of(connection)
     application: int = connection.execute("PRAGMA application_id").get
     tables: int = connection.execute("SELECT count(*) FROM sqlite_master").get
     if application != APPLICATION_ID and (application or version or tables):
@@ -54,13 +55,24 @@ def refuse_foreign(connection: apsw.Connection, place: str, migrations: list[Mig
         )
 
 
+def know_flows(connection: apsw.Connection) -> None:
+    """Lets statements call `flow_of(owner, limit_key)`."""
+    connection.create_scalar_function("flow_of", _flow_of, 2, deterministic=True)
+
+
+def _flow_of(*owner_and_key: apsw.SQLiteValue) -> int:
+    return flow_of(*map(str, owner_and_key))
+
+
 def migrate(connection: apsw.Connection, migrations: list[Migration]) -> None:
     """Applies what is missing."""
-    for migration in migrations[_version(connection) :]:
+    know_flows(connection)
+    for migration in migrations[version_of(connection) :]:
         _apply(connection, migration)
 
 
-def _version(connection: apsw.Connection) -> int:
+def version_of(connection: apsw.Connection) -> int:
+    """Returns the number of the last migration that a file went through."""
     return int(connection.execute("PRAGMA user_version").get)
 
 

@@ -19,16 +19,7 @@ CREATE TABLE meta (
 CREATE TABLE queues (
     name TEXT PRIMARY KEY,
     created_ms INTEGER NOT NULL,
-    paused INTEGER NOT NULL,
-    -- What an operator allows it; 0: no limit. Rates are of tasks started in a second.
-    tasks_max INTEGER NOT NULL,
-    concurrency INTEGER NOT NULL,
-    rate REAL NOT NULL,
-    burst INTEGER NOT NULL,
-    concurrency_per_key INTEGER NOT NULL,
-    rate_per_key REAL NOT NULL,
-    burst_per_key INTEGER NOT NULL,
-    weight INTEGER NOT NULL
+    paused INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 -- What changes in a task's life and what it is found by. Short rows: each is written three times.
@@ -37,8 +28,6 @@ CREATE TABLE tasks (
     id BLOB NOT NULL CHECK (length(id) = 16),
     queue TEXT NOT NULL,
     type TEXT NOT NULL,
-    -- A hash of owner and limit key: whose turn it is, where one line is shared.
-    flow INTEGER NOT NULL,
     priority INTEGER NOT NULL,
     owner TEXT NOT NULL,
     unique_key TEXT NOT NULL,
@@ -84,8 +73,6 @@ CREATE TABLE specs (
     multiplier REAL NOT NULL,
     max_worker_deaths INTEGER NOT NULL,
     retention_ms INTEGER NOT NULL,
-    -- Whose share of the queue's limits per key it takes.
-    limit_key TEXT NOT NULL,
     -- Of the content as submitted.
     digest BLOB NOT NULL,
     payload BLOB NOT NULL
@@ -104,9 +91,8 @@ CREATE UNIQUE INDEX tasks_id ON tasks (id);
 -- These two cost one append at the submission, since owner and queue never change.
 CREATE INDEX tasks_by_owner ON tasks (owner);
 CREATE INDEX tasks_by_queue ON tasks (queue);
--- Each flow of a line in its order, and how many wait in it (with `state`, or counting would read
--- the rows).
-CREATE INDEX tasks_waiting ON tasks (state, queue, type, flow, priority DESC) WHERE state = 2;
+-- A line in its order, and how many wait in it (with `state`, or counting would read the rows).
+CREATE INDEX tasks_waiting ON tasks (state, queue, type, priority DESC) WHERE state = 2;
 -- A queue's waiting tasks by age, for purge and cancel: they must not walk over ended ones.
 CREATE INDEX tasks_waiting_age ON tasks (queue) WHERE state <= 2;
 -- What becomes ready next; queue and type are there for counting.
