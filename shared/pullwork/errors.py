@@ -67,6 +67,32 @@ class QueueNotFoundError(NotFoundError):
     reason = "QUEUE_NOT_FOUND"
 
 
+class ServiceNotFoundError(NotFoundError):
+    """No service has this name."""
+
+    reason = "SERVICE_NOT_FOUND"
+
+
+class InstanceNotFoundError(NotFoundError):
+    """The service has no instance with this id."""
+
+    reason = "INSTANCE_NOT_FOUND"
+
+
+class ServiceExistsError(PullworkError):
+    """A service with this name is there already; change it, or choose another name."""
+
+    reason = "SERVICE_EXISTS"
+    code = "ALREADY_EXISTS"
+
+
+class RevisionConflictError(PullworkError):
+    """Somebody changed the service meanwhile; look at it again, then decide."""
+
+    reason = "REVISION_CONFLICT"
+    code = "FAILED_PRECONDITION"
+
+
 class TaskIdConflictError(PullworkError):
     """A task with this id but other content is there already."""
 
@@ -127,6 +153,12 @@ class ShuttingDownError(UnavailableError):
     """The master is stopping; another or the next one will answer."""
 
     reason = "SHUTTING_DOWN"
+
+
+class NodeUnreachableError(UnavailableError):
+    """The node can't be reached now; try again later."""
+
+    reason = "NODE_UNREACHABLE"
 
 
 class DeadlineError(PullworkError):
@@ -200,6 +232,10 @@ WIRE_ERRORS: tuple[type[PullworkError], ...] = (
     TaskNotFoundError,
     WorkerNotFoundError,
     QueueNotFoundError,
+    ServiceNotFoundError,
+    InstanceNotFoundError,
+    ServiceExistsError,
+    RevisionConflictError,
     TaskIdConflictError,
     SessionLostError,
     TaskEndedError,
@@ -208,6 +244,7 @@ WIRE_ERRORS: tuple[type[PullworkError], ...] = (
     DiskFullError,
     TooManyRequestsError,
     ShuttingDownError,
+    NodeUnreachableError,
     InternalError,
 )
 

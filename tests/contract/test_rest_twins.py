@@ -21,6 +21,7 @@ EXEMPT = {
     "MasterService": "the protocol of workers: its stream tells by breaking that a worker died, "
     "pings find one that froze, and tickets carry bytes by the hundred; HTTP/1 and JSON have "
     "none of this, and stubs there are for every language",
+    "NodeService": "the part of it that nodes speak, under the session of MasterService",
 }
 VARIABLE = re.compile(r"\{([a-z_.]+)\}")
 # By these words a call's name says that it changes nothing.

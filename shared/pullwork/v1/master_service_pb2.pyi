@@ -178,12 +178,17 @@ class RegisterResponse(_message.Message):
     HELD_VERDICTS_FIELD_NUMBER: _builtins.int
     MASTERS_FIELD_NUMBER: _builtins.int
     PAYLOAD_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """To be sent with every call."""
     term: _builtins.int
     """The master's epoch; grows at each start of the master."""
     payload_bytes_max: _builtins.int
     """The largest payload or result that the master takes, in bytes."""
+    cluster_id: _builtins.str
+    """The cluster, the same at each of its masters and after each of their starts. What a node runs
+    for one cluster is none of another's business.
+    """
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
         """How often to send Heartbeat, and how often a tick comes on the stream, until the answer to
@@ -224,10 +229,11 @@ class RegisterResponse(_message.Message):
         held_verdicts: _abc.Iterable[Global___HeldVerdict] | None = ...,
         masters: _abc.Iterable[_worker_pb2.Member] | None = ...,
         payload_bytes_max: _builtins.int = ...,
+        cluster_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["grace", b"grace", "heartbeat_interval", b"heartbeat_interval", "lease_duration", b"lease_duration", "silence_grace", b"silence_grace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grace", b"grace", "heartbeat_interval", b"heartbeat_interval", "held_verdicts", b"held_verdicts", "lease_duration", b"lease_duration", "masters", b"masters", "payload_bytes_max", b"payload_bytes_max", "session_id", b"session_id", "silence_grace", b"silence_grace", "term", b"term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "grace", b"grace", "heartbeat_interval", b"heartbeat_interval", "held_verdicts", b"held_verdicts", "lease_duration", b"lease_duration", "masters", b"masters", "payload_bytes_max", b"payload_bytes_max", "session_id", b"session_id", "silence_grace", b"silence_grace", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -373,6 +379,38 @@ class TaskIncomingResponse(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class LogWanted(_message.Message):
+        """LogWanted asks for NodeService's SendLogs."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        LOG_ID_FIELD_NUMBER: _builtins.int
+        TASK_ID_FIELD_NUMBER: _builtins.int
+        TAIL_LINES_FIELD_NUMBER: _builtins.int
+        FOLLOW_FIELD_NUMBER: _builtins.int
+        log_id: _builtins.str
+        """To be sent with the lines."""
+        task_id: _builtins.str
+        """The instance's task."""
+        tail_lines: _builtins.int
+        """So many of the last lines first."""
+        follow: _builtins.bool
+        """True: go on with the lines that come, until the instance ends."""
+        def __init__(
+            self,
+            *,
+            log_id: _builtins.str = ...,
+            task_id: _builtins.str = ...,
+            tail_lines: _builtins.int = ...,
+            follow: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["follow", b"follow", "log_id", b"log_id", "tail_lines", b"tail_lines", "task_id", b"task_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Tick(_message.Message):
         """Tick is a sign of life."""
 
@@ -403,6 +441,7 @@ class TaskIncomingResponse(_message.Message):
     DRAIN_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
     TICK_FIELD_NUMBER: _builtins.int
+    LOG_WANTED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def available(self) -> Global___TaskIncomingResponse.Available:
         """There is work: RequestTask when free."""
@@ -423,6 +462,10 @@ class TaskIncomingResponse(_message.Message):
     def tick(self) -> Global___TaskIncomingResponse.Tick:
         """Nothing but a sign of life."""
 
+    @_builtins.property
+    def log_wanted(self) -> Global___TaskIncomingResponse.LogWanted:
+        """For a node: somebody wants to read the log of an instance."""
+
     def __init__(
         self,
         *,
@@ -431,12 +474,13 @@ class TaskIncomingResponse(_message.Message):
         drain: Global___TaskIncomingResponse.Drain | None = ...,
         members: Global___TaskIncomingResponse.Members | None = ...,
         tick: Global___TaskIncomingResponse.Tick | None = ...,
+        log_wanted: Global___TaskIncomingResponse.LogWanted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "cancel", b"cancel", "drain", b"drain", "event", b"event", "members", b"members", "tick", b"tick"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "cancel", b"cancel", "drain", b"drain", "event", b"event", "log_wanted", b"log_wanted", "members", b"members", "tick", b"tick"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "cancel", b"cancel", "drain", b"drain", "event", b"event", "members", b"members", "tick", b"tick"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "cancel", b"cancel", "drain", b"drain", "event", b"event", "log_wanted", b"log_wanted", "members", b"members", "tick", b"tick"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["available", "cancel", "drain", "members", "tick"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["available", "cancel", "drain", "members", "tick", "log_wanted"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

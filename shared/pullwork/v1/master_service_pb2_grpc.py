@@ -30,6 +30,11 @@ class MasterServiceStub:
     Register; open TaskIncoming and keep it open; Heartbeat at the interval it was
     told; RequestTask when free; ReportResult for what it ran; Deregister when it leaves.
 
+    A node that keeps instances of services is a worker, too, in a session of its own: its name and
+    its only queue are `pullwork.node/` and the node's name, its types `pullwork.container`,
+    `pullwork.process` or both, and each ticket's payload is an InstanceSpec. What it does beyond the
+    steps above stands at NodeService.
+
     Errors of every call: INTERNAL for a bug of ours, with an `error_id` to find in the
     master's log; UNAVAILABLE with reason SHUTTING_DOWN while the master stops.
     """
@@ -76,6 +81,11 @@ class MasterServiceServicer:
     """MasterService is what a worker calls. A worker is whoever follows these steps:
     Register; open TaskIncoming and keep it open; Heartbeat at the interval it was
     told; RequestTask when free; ReportResult for what it ran; Deregister when it leaves.
+
+    A node that keeps instances of services is a worker, too, in a session of its own: its name and
+    its only queue are `pullwork.node/` and the node's name, its types `pullwork.container`,
+    `pullwork.process` or both, and each ticket's payload is an InstanceSpec. What it does beyond the
+    steps above stands at NodeService.
 
     Errors of every call: INTERNAL for a bug of ours, with an `error_id` to find in the
     master's log; UNAVAILABLE with reason SHUTTING_DOWN while the master stops.
@@ -198,6 +208,11 @@ class MasterService:
     """MasterService is what a worker calls. A worker is whoever follows these steps:
     Register; open TaskIncoming and keep it open; Heartbeat at the interval it was
     told; RequestTask when free; ReportResult for what it ran; Deregister when it leaves.
+
+    A node that keeps instances of services is a worker, too, in a session of its own: its name and
+    its only queue are `pullwork.node/` and the node's name, its types `pullwork.container`,
+    `pullwork.process` or both, and each ticket's payload is an InstanceSpec. What it does beyond the
+    steps above stands at NodeService.
 
     Errors of every call: INTERNAL for a bug of ours, with an `error_id` to find in the
     master's log; UNAVAILABLE with reason SHUTTING_DOWN while the master stops.

@@ -31,6 +31,11 @@ class MasterServiceStub:
     Register; open TaskIncoming and keep it open; Heartbeat at the interval it was
     told; RequestTask when free; ReportResult for what it ran; Deregister when it leaves.
 
+    A node that keeps instances of services is a worker, too, in a session of its own: its name and
+    its only queue are `pullwork.node/` and the node's name, its types `pullwork.container`,
+    `pullwork.process` or both, and each ticket's payload is an InstanceSpec. What it does beyond the
+    steps above stands at NodeService.
+
     Errors of every call: INTERNAL for a bug of ours, with an `error_id` to find in the
     master's log; UNAVAILABLE with reason SHUTTING_DOWN while the master stops.
     """
@@ -94,6 +99,11 @@ class MasterServiceAsyncStub(MasterServiceStub):
     Register; open TaskIncoming and keep it open; Heartbeat at the interval it was
     told; RequestTask when free; ReportResult for what it ran; Deregister when it leaves.
 
+    A node that keeps instances of services is a worker, too, in a session of its own: its name and
+    its only queue are `pullwork.node/` and the node's name, its types `pullwork.container`,
+    `pullwork.process` or both, and each ticket's payload is an InstanceSpec. What it does beyond the
+    steps above stands at NodeService.
+
     Errors of every call: INTERNAL for a bug of ours, with an `error_id` to find in the
     master's log; UNAVAILABLE with reason SHUTTING_DOWN while the master stops.
     """
@@ -152,6 +162,11 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
     """MasterService is what a worker calls. A worker is whoever follows these steps:
     Register; open TaskIncoming and keep it open; Heartbeat at the interval it was
     told; RequestTask when free; ReportResult for what it ran; Deregister when it leaves.
+
+    A node that keeps instances of services is a worker, too, in a session of its own: its name and
+    its only queue are `pullwork.node/` and the node's name, its types `pullwork.container`,
+    `pullwork.process` or both, and each ticket's payload is an InstanceSpec. What it does beyond the
+    steps above stands at NodeService.
 
     Errors of every call: INTERNAL for a bug of ours, with an `error_id` to find in the
     master's log; UNAVAILABLE with reason SHUTTING_DOWN while the master stops.
