@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import grpc.aio
-import psutil
 from google.protobuf import duration_pb2
 
 from pullwork.channel import open_channel
@@ -24,6 +23,7 @@ from pullwork.v1 import master_service_pb2_grpc, worker_pb2
 from pullwork_worker.machine import Machine
 from pullwork_worker.machine import instructions as do
 from pullwork_worker.machine.instructions import Instruction
+from pullwork_worker.usage import Usage
 from pullwork_worker.wire import held_to, report_to, ticket_of
 
 # How long the master may keep a request that it has nothing for.
@@ -85,7 +85,7 @@ class Session:
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._away_since: float | None = None
         self._said_at = float("-inf")
-        psutil.cpu_percent()  # the first answer measures from here
+        self._usage = Usage(runner.now())
 
     async def close(self) -> None:
         """Ends all calls and the channel."""
@@ -265,8 +265,8 @@ class Session:
     async def _heartbeat(self, call: do.Heartbeat) -> None:
         machine, runner = self._runner.machine, self._runner
         load = worker_pb2.Load(
-            cpu=psutil.cpu_percent() / 100,
-            memory=psutil.virtual_memory().percent / 100,
+            cpu=self._usage.cpu(runner.now()),
+            memory=self._usage.memory(),
             slots_busy=call.slots_busy,
         )
         request = pb.HeartbeatRequest(

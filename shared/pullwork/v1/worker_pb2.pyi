@@ -228,7 +228,9 @@ Global___HeldLease: _TypeAlias = HeldLease  # noqa: Y015
 
 @_typing.final
 class Load(_message.Message):
-    """Load is what a worker measures of its node."""
+    """Load is what a worker measures of its node: of the machine, or of what its control group may
+    use, whichever is fuller.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
