@@ -28,8 +28,11 @@ class CreateServiceRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The service's name, see `Service`. Required."""
+    dry_run: _builtins.bool
+    """True: make nothing, only tell what it would be, or why it is refused."""
     @_builtins.property
     def spec(self) -> _service_pb2.ServiceSpec:
         """What is wanted. Required."""
@@ -39,10 +42,11 @@ class CreateServiceRequest(_message.Message):
         *,
         name: _builtins.str = ...,
         spec: _service_pb2.ServiceSpec | None = ...,
+        dry_run: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "name", b"name", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -57,7 +61,7 @@ class CreateServiceResponse(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def service(self) -> _service_pb2.Service:
-        """As it is now."""
+        """As it is now, or would be."""
 
     def __init__(
         self,
