@@ -19,7 +19,9 @@ from typing import Any, Final, TypeVar
 from pullwork_master.core.commands import (
     Cancel,
     Command,
+    DeleteService,
     PurgeStep,
+    PutService,
     Report,
     Request,
     Retry,
@@ -52,6 +54,18 @@ DISK_FULL_RETRY_MS: Final = 5_000
 QUICK_COMMIT_MS: Final = 5
 SLOW_DISK_MS: Final = 1_000
 SLOW_TIMES: Final = 100
+
+# What must be stored, and takes but little room.
+_STORED: Final = (
+    Cancel,
+    DeleteService,
+    PurgeStep,
+    PutService,
+    Report,
+    Request,
+    SetLimits,
+    SetPaused,
+)
 
 T = TypeVar("T")
 Clock = Callable[[], Now]
@@ -276,11 +290,10 @@ class Engine:
 
 def needed_bytes(command: Command, reserve_bytes: int = RESERVE_BYTES) -> int:
     """Returns how much room the disk must have before a command is tried at all."""
-    if isinstance(command, (Submit, Retry)):
+    new_service = isinstance(command, PutService) and not command.expect_revision
+    if new_service or isinstance(command, (Submit, Retry)):
         return reserve_bytes
-    if isinstance(command, (Cancel, PurgeStep, Report, Request, SetLimits, SetPaused)):
-        return min(reserve_bytes, LAST_BYTES)
-    return 0
+    return min(reserve_bytes, LAST_BYTES) if isinstance(command, _STORED) else 0
 
 
 def _disk_full() -> Rejection:

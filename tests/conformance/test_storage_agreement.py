@@ -22,7 +22,7 @@ from pullwork_master.core.effects import (
     Wants,
     Writes,
 )
-from pullwork_master.core.model import Limits, Spec, State, Task
+from pullwork_master.core.model import Limits, ServiceRow, Spec, State, Task
 from pullwork_master.storage.base import Reader, store
 
 Changed = dict[str, Any]
@@ -48,7 +48,7 @@ class Agreement(RuleBasedStateMachine):
         self.benches = [Bench(memory(folder)), Bench(sqlite(folder))]
         self.readers = [bench.reader() for bench in self.benches]
         self.tasks: dict[int, Task] = {}
-        self.seq = self.revision = 0
+        self.seq = self.revision = self.given = 0
 
     def teardown(self) -> None:
         for bench in self.benches:
@@ -61,6 +61,7 @@ class Agreement(RuleBasedStateMachine):
         queue=st.none()
         | st.builds(a_queue, st.sampled_from("ab"), paused=st.booleans(), limits=limits_of_queues),
         sweep=st.tuples(st.integers(0, 6), st.integers(1, 3)),
+        services=st.dictionaries(st.sampled_from("xyz"), st.booleans(), max_size=2),
     )
     def commit(
         self,
@@ -68,6 +69,7 @@ class Agreement(RuleBasedStateMachine):
         changed: list[tuple[int, Changed]],
         queue: Any,
         sweep: tuple[int, int],
+        services: dict[str, bool],
     ) -> None:
         writes = Writes(sweep_before_ms=sweep[0], sweep_tasks=sweep[1])
         for spec, fields in new:
@@ -81,6 +83,11 @@ class Agreement(RuleBasedStateMachine):
                 writes.updated[seq] = self.tasks[seq]
         if queue is not None:
             writes.queues[queue.name] = queue
+        for name, gone in services.items():
+            self.given += 1
+            row = ServiceRow(name, self.given, 1, name.encode(), 5, self.given)
+            writes.services[name] = None if gone else row
+            writes.service_revision = self.given
         swept = [store(bench.storage, writes) for bench in self.benches]
         assert swept[0] == swept[1]
 
@@ -145,6 +152,7 @@ class Agreement(RuleBasedStateMachine):
                 (plain_all(ends.tasks), ends.revision, ends.more),
                 reader.swept_revision(owner, queue),
                 reader.last_revision(),
+                plain_all(reader.live(queue or "b")),
             )
 
         views = [seen(reader) for reader in self.readers]
@@ -169,12 +177,15 @@ class Agreement(RuleBasedStateMachine):
                 opened.queued,
                 opened.scheduled,
                 plain_all(opened.running),
+                opened.services,
+                opened.next_service_revision,
             )
             for opened in both
         ]
         assert seen[0] == seen[1]
         # An end that was taken back within its commit was never told to anybody.
         assert seen[0][1] == self.seq + 1
+        assert seen[0][8] == self.given + 1
         assert seen[0][2] > max((task.revision for task in self.tasks.values()), default=0)
 
 

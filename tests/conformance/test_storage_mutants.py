@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import test_storage_commit as commits
 import test_storage_find as finds
+import test_storage_services as services
 import test_storage_views as views
 from storage_bench import Bench, a_task, id_of
 from storage_engines import memory, sqlite
@@ -207,6 +208,16 @@ MUTANTS = {
         sqlite,
         forget_no_floor,
         views.test_what_was_swept_is_never_too_low_however_many_owners_there_were,
+    ),
+    "a service that is gone is kept": Mutant(
+        sqlite,
+        in_sql("DELETE_SERVICE", "name = ?", "name = '-' || ?"),
+        lawful(services.test_a_deleted_service_is_gone_and_its_revision_with_it),
+    ),
+    "a revision of a service is given out again": Mutant(
+        sqlite,
+        in_sql("RAISE_SERVICE_REVISION", ", ?", ", 0 * ?"),
+        lawful(services.test_a_deleted_service_is_gone_and_its_revision_with_it),
     ),
     "a key is free while its task runs": Mutant(
         sqlite,

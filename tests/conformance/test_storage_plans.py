@@ -138,6 +138,17 @@ VIEWS: dict[str, tuple[Callable[[SqliteReader], object], str]] = {
 }
 
 
+@pytest.mark.parametrize("index", ["tasks_waiting_age (queue>? AND queue<?)", "tasks_running"])
+def test_what_is_live_in_some_queues_is_found_without_a_look_at_others(
+    filled: Bench, tmp_path: Path, index: str
+) -> None:
+    reader = filled.reader()
+    assert isinstance(reader, SqliteReader)
+    seen = plans(reader._connection, tmp_path, lambda: reader.live("default"))
+    assert [step for step in seen if step.startswith(("SEARCH t", "SCAN t")) and index in step]
+    assert not [step for step in seen if "TEMP B-TREE" in step or step == "SCAN t"]
+
+
 @pytest.mark.parametrize("name", VIEWS)
 def test_what_views_show_is_found_by_its_index_without_sorting(
     filled: Bench, tmp_path: Path, name: str

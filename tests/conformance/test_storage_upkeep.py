@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from pullwork.cli.main import make_app
 from pullwork_master.core.commands import Filter
 from pullwork_master.core.effects import Writes
-from pullwork_master.core.model import State
+from pullwork_master.core.model import ServiceRow, State
 from pullwork_master.storage.base import StorageError, store
 from pullwork_master.storage.sqlite import SqliteStorage
 from pullwork_master.storage.sqlite_backup import backup, restore
@@ -45,6 +45,10 @@ BREACHES = {
     "headers can be read": "UPDATE specs SET headers = '{' WHERE seq = 2",
     "no two ends have one place in the order": "UPDATE tasks SET revision = 1 WHERE seq = 3",
     "the counters are not behind the tasks": "UPDATE meta SET last_seq = 2",
+    "no two services have one revision, and none has one that was not given out": (
+        "UPDATE meta SET last_service_revision = 0"
+    ),
+    "a service's version is one of its revisions": "UPDATE services SET version = 9",
     "there is one row of counters": "DELETE FROM meta",
 }
 
@@ -56,6 +60,8 @@ def folder(tmp_path: Path) -> Path:
     store(bench.storage, Writes(queues={"default": a_queue("default")}))
     facts = {"result": b"r", "attempt": 1, "ended_ms": 5, "expires_ms": 9}
     bench.insert(a_task(1), ended(2, 1, **facts), ended(3, 2, **facts))
+    service = ServiceRow("web", 4, 3, b"r", 5, 6)
+    store(bench.storage, Writes(services={"web": service}, service_revision=4))
     bench.close()
     return tmp_path / "data"
 
@@ -133,6 +139,8 @@ def test_a_restored_folder_has_its_tasks_another_id_and_a_later_term(
     assert opened.store_id != before.store_id
     assert opened.term > before.term + 1_000_000
     assert opened.next_seq == before.next_seq
+    assert opened.services == before.services
+    assert opened.next_service_revision > before.next_service_revision + 1_000_000
     assert [task.state for task in again.reader().list(Filter(), 0, 10)] == [
         State.SUCCEEDED,
         State.SUCCEEDED,

@@ -13,7 +13,7 @@ from world import World, spec
 from pullwork_master.core import invariants
 from pullwork_master.core.invariants import BrokenInvariantError, check
 from pullwork_master.core.lanes import Flow, Lane
-from pullwork_master.core.model import Contact, Lease, Limits, Session, State, Task
+from pullwork_master.core.model import Contact, Lease, Limits, ServiceRow, Session, State, Task
 from pullwork_master.core.ready import Line
 
 
@@ -223,6 +223,26 @@ def left_out_of_line(world: World) -> None:
         each.parked.clear()
 
 
+def service(world: World, name: str, revision: int, version: int = 1) -> None:
+    row = ServiceRow(name, revision, version, b"", 1, 1)
+    world.core.book.services[name] = row
+    world.core.book.next_service_revision = 3
+
+
+def two_of_one_revision(world: World) -> None:
+    service(world, "a", 1)
+    service(world, "b", 1)
+
+
+def misnamed_service(world: World) -> None:
+    service(world, "a", 1)
+    world.core.book.services["b"] = world.core.book.services.pop("a")
+
+
+def version_of_tomorrow(world: World) -> None:
+    service(world, "a", 1, version=2)
+
+
 BREACHES: dict[str, Callable[[World], None]] = {
     "a task is kept under its own key": wrong_key,
     "a task is found by its id": lost_id,
@@ -261,6 +281,9 @@ BREACHES: dict[str, Callable[[World], None]] = {
     "what a session holds is RUNNING": holds_what_waits,
     "one lease has one holder": two_holders,
     "a session waits in its lines while it is free, and only then": left_out_of_line,
+    "no two services have one revision": two_of_one_revision,
+    "a service is kept under its own name": misnamed_service,
+    "a version is a revision, and both were given out": version_of_tomorrow,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mutants_of_contact
 import mutants_of_limits
 import mutants_of_pacing
+import mutants_of_services
 import mutants_of_work
 import pytest
 from planting import Check, Mutant, judge
@@ -14,6 +15,7 @@ GARDENS = (
     mutants_of_limits.GARDEN,
     mutants_of_contact.GARDEN,
     mutants_of_pacing.GARDEN,
+    mutants_of_services.GARDEN,
 )
 MUTANTS = [mutant for garden in GARDENS for mutant in garden.mutants]
 CHECKS = {mutant.check.__name__: mutant.check for mutant in MUTANTS}

@@ -12,7 +12,16 @@ from collections.abc import Iterator
 from pullwork_master.core.effects import Effects, Move
 from pullwork_master.core.gates import Gate
 from pullwork_master.core.limits import ENDED_SESSIONS_REMEMBERED, Policy
-from pullwork_master.core.model import AttemptEnd, Cause, Now, Queue, Session, State, Task
+from pullwork_master.core.model import (
+    AttemptEnd,
+    Cause,
+    Now,
+    Queue,
+    ServiceRow,
+    Session,
+    State,
+    Task,
+)
 from pullwork_master.core.ready import Line
 from pullwork_master.core.room import Room
 from pullwork_master.core.timers import Timers
@@ -37,6 +46,8 @@ class Book:
         # Ids that the step was told are on disk, with their digests; for one step.
         self.known: dict[str, bytes] = {}
         self.queues: dict[str, Queue] = {}
+        self.services: dict[str, ServiceRow] = {}
+        self.next_service_revision = 1
         # By name; of queues that workers serve and nobody has submitted to yet, too.
         self.gates: dict[str, Gate] = {}
         self.lines: dict[tuple[str, str], Line] = {}

@@ -140,6 +140,28 @@ class Purged(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class PutService:
+    """Store what is wanted of a service. Answer: its `ServiceRow`.
+
+    `expect_revision`: where the service must be; 0: it must not exist; -1: it must exist.
+    `version`: of what its instances are made of; 0: they are made of something new, whose version
+    is the revision that this change gets.
+    """
+
+    name: str
+    record: bytes
+    expect_revision: int
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteService:
+    """Forget a service. Answer: the `ServiceRow` that it was."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Ask a worker to take no more work. Answer: its `Session`."""
 
@@ -302,6 +324,8 @@ Command = (
     | SetPaused
     | SetLimits
     | PurgeStep
+    | PutService
+    | DeleteService
     | Drain
     | Evict
     | Register

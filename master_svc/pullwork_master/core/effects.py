@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pullwork_master.core.commands import Filter
-from pullwork_master.core.model import AttemptEnd, Queue, Session, State, Task
+from pullwork_master.core.model import AttemptEnd, Queue, ServiceRow, Session, State, Task
 from pullwork_master.core.rejections import Rejection
 from pullwork_master.core.transitions import Event
 
@@ -21,12 +21,18 @@ class Writes:
     inserted: dict[int, Task] = field(default_factory=dict)
     updated: dict[int, Task] = field(default_factory=dict)
     queues: dict[str, Queue] = field(default_factory=dict)
+    # None: it was deleted.
+    services: dict[str, ServiceRow | None] = field(default_factory=dict)
+    # The last revision of a service that was given out; 0: none was.
+    service_revision: int = 0
     # Delete up to `sweep_tasks` ended tasks whose `expires_ms` is not after this; 0: none.
     sweep_before_ms: int = 0
     sweep_tasks: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.inserted or self.updated or self.queues or self.sweep_before_ms)
+        return bool(
+            self.inserted or self.updated or self.queues or self.services or self.sweep_before_ms
+        )
 
 
 class Available(NamedTuple):
@@ -197,3 +203,5 @@ class Opened:
     queued: list[FlowCount]
     scheduled: list[ScheduledCount]
     running: list[Task]
+    services: list[ServiceRow]
+    next_service_revision: int

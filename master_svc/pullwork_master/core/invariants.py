@@ -26,6 +26,7 @@ def check(book: Book) -> None:
         _check_task(book, seq, task)
     _check_lines(book)
     _check_sessions(book)
+    _check_services(book)
 
 
 def _check_task(book: Book, seq: int, task: Task) -> None:
@@ -184,3 +185,13 @@ def _check_place(book: Book, session: Session) -> None:
                 session.id,
                 key,
             )
+
+
+def _check_services(book: Book) -> None:
+    rows = book.services.values()
+    revisions = {row.revision for row in rows}
+    _require(len(revisions) == len(rows), "no two services have one revision")
+    for name, row in book.services.items():
+        _require(row.name == name, "a service is kept under its own name", name)
+        given = 0 < row.version <= row.revision < book.next_service_revision
+        _require(given, "a version is a revision, and both were given out", row)

@@ -81,6 +81,8 @@ class Policy:
     queue_tasks_max: int = 10_000_000
     queues_max: int = 10_000
     sessions_max: int = 10_000
+    # All of them are in memory, and looked at whenever one of them has changed.
+    services_max: int = 1_000
     payload_bytes_max: int = 1024 * 1024
     sweep_tasks: int = 500
     sweep_every_ms: int = 1_000

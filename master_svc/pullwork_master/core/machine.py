@@ -17,6 +17,7 @@ from pullwork_master.core.clients import RETRYABLE, Clients
 from pullwork_master.core.commands import (
     Cancel,
     Command,
+    DeleteService,
     Deregister,
     Drain,
     Evict,
@@ -26,6 +27,7 @@ from pullwork_master.core.commands import (
     HeartbeatAnswer,
     OpenStream,
     PurgeStep,
+    PutService,
     Register,
     Report,
     Reported,
@@ -49,6 +51,7 @@ from pullwork_master.core.effects import (
 from pullwork_master.core.limits import PURGE_STEP, WAKE_STEP, Policy
 from pullwork_master.core.model import AttemptEnd, Cause, Grant, Now, Parked, State
 from pullwork_master.core.rejections import Reason, Rejection
+from pullwork_master.core.services import Services
 from pullwork_master.core.sessions import Sessions
 from pullwork_master.core.timers import GateDue, LeaseDue, ParkedDue, SessionDue, SweepDue
 from pullwork_master.core.transitions import Event
@@ -69,6 +72,7 @@ class Core:
         self.dispatch = Dispatch(book)
         self.sessions = Sessions(book, self.dispatch)
         self.clients = Clients(book)
+        self.services = Services(book)
         self._call = 0
         self._load(opened)
         self.sessions.haunt(opened.running)
@@ -81,6 +85,8 @@ class Core:
             SetPaused: self.clients.set_paused,
             SetLimits: self.clients.set_limits,
             PurgeStep: self.clients.purge_step,
+            PutService: self.services.put,
+            DeleteService: self.services.delete,
             Drain: lambda command: self.sessions.drain(command.worker),
             Evict: self._evict,
             Register: self.sessions.register,
@@ -100,6 +106,8 @@ class Core:
         book = self.book
         book.queues = {queue.name: queue for queue in opened.queues}
         book.queue("default")
+        book.services = {row.name: row for row in opened.services}
+        book.next_service_revision = opened.next_service_revision
         for each in opened.queued:
             line = book.line((each.queue, each.type))
             line.load(each.flow, each.queued, each.priority)

@@ -321,3 +321,16 @@ class Queue:
     created_ms: int
     paused: bool = False
     limits: Limits = NO_LIMITS
+
+
+class ServiceRow(NamedTuple):
+    """A service as it is kept: what is wanted of it is `record`, which the core does not read."""
+
+    name: str
+    # Of all services there ever were, no two changes have one.
+    revision: int
+    # The revision that first had what its instances are made of.
+    version: int
+    record: bytes
+    created_ms: int
+    updated_ms: int

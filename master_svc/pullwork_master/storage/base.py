@@ -6,6 +6,7 @@ what was committed, in threads of their own.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
@@ -100,6 +101,12 @@ class Reader(Protocol):
 
         Looked at are the next tasks of each type, flow and priority. A task waits since it was
         submitted, or since it became ready if that was later.
+        """
+
+    def live(self, prefix: str) -> builtins.list[Task]:
+        """Returns, by age and whole, the tasks that have not ended of queues whose names begin so.
+
+        However many tasks wait in other queues, it looks at none of them.
         """
 
     def last_revision(self) -> int:

@@ -29,7 +29,7 @@ from pullwork_master.core.effects import (
     Wants,
     Writes,
 )
-from pullwork_master.core.model import Queue, State, Task
+from pullwork_master.core.model import Queue, ServiceRow, State, Task
 from pullwork_master.core.window import weigh
 from pullwork_master.storage.base import EndsPage, StorageError, StorageFullError
 
@@ -86,6 +86,8 @@ class MemoryStorage:
         self._queued: defaultdict[tuple[str, str, int], set[int]] = defaultdict(set)
         self._by_unique: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
         self._queues: dict[str, Queue] = {}
+        self._services: dict[str, ServiceRow] = {}
+        self._service_revision = 0
         self._store_id = store_id or str(uuid4())
         self._term = 0
         self._seq = 0
@@ -113,6 +115,8 @@ class MemoryStorage:
                 ],
                 scheduled=[ScheduledCount(*line, scheduled[line]) for line in sorted(scheduled)],
                 running=[_snapshot(task) for task in self._in_state(State.RUNNING)],
+                services=[self._services[name] for name in sorted(self._services)],
+                next_service_revision=self._service_revision + 1,
             )
 
     def stage(self, writes: Writes) -> None:
@@ -134,6 +138,11 @@ class MemoryStorage:
                     self._put(_snapshot(task))
             for queue in writes.queues.values():
                 self._queues[queue.name] = replace(queue)
+            for name, row in writes.services.items():
+                self._services.pop(name, None)
+                if row is not None:
+                    self._services[name] = row
+            self._service_revision = max(self._service_revision, writes.service_revision)
             return self._sweep(writes.sweep_before_ms, writes.sweep_tasks)
 
     def find(self, wants: Wants) -> Found:
@@ -299,6 +308,16 @@ class MemoryReader:
             for task in self._storage.in_lines(queue, types):
                 heads.setdefault((task.spec.type, task.spec.flow, task.spec.priority), task)
             return min((max(t.created_ms, t.ready_ms) for t in heads.values()), default=0)
+
+    def live(self, prefix: str) -> builtins.list[Task]:
+        """Returns whole what has not ended, of queues whose names begin so."""
+        with self._storage.lock:
+            found = (
+                task
+                for task in self._storage.tasks.values()
+                if not task.state.ended and task.spec.queue.startswith(prefix)
+            )
+            return [_snapshot(task) for task in sorted(found, key=_BY_SEQ)]
 
     def last_revision(self) -> int:
         """Returns the revision of the last committed end, also if it was swept or retried since."""

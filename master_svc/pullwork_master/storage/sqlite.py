@@ -26,7 +26,7 @@ from pullwork_master.core.effects import (
     Wants,
     Writes,
 )
-from pullwork_master.core.model import Task
+from pullwork_master.core.model import ServiceRow, Task
 from pullwork_master.core.window import weigh
 from pullwork_master.storage import sqlite_queries as sql
 from pullwork_master.storage.sqlite_damage import refuse_damaged_database, refuse_damaged_log
@@ -111,6 +111,8 @@ class SqliteStorage:
             connection.executemany(sql.INSERT_SPEC, map(spec_row, new))
             connection.executemany(sql.UPDATE_TASK, map(changes, writes.updated.values()))
             connection.executemany(sql.PUT_QUEUE, map(queue_row, writes.queues.values()))
+            if writes.services:
+                _put_services(connection, writes)
             if (last_seq, last_revision) != (self._last_seq, self._last_revision):
                 connection.execute(sql.RAISE_COUNTERS, (last_seq, last_revision))
             self._swept = 0
@@ -210,7 +212,7 @@ class SqliteStorage:
 
     def _opened(self, connection: apsw.Connection) -> Opened:
         meta = connection.execute(sql.META).get
-        term, store_id, self._last_seq, self._last_revision = meta
+        term, store_id, self._last_seq, self._last_revision, last_service_revision = meta
         return Opened(
             term=term,
             store_id=store_id,
@@ -220,6 +222,8 @@ class SqliteStorage:
             queued=[FlowCount(*row) for row in connection.execute(sql.COUNT_QUEUED)],
             scheduled=[ScheduledCount(*row) for row in connection.execute(sql.COUNT_SCHEDULED)],
             running=[read(row) for row in connection.execute(sql.RUNNING)],
+            services=[ServiceRow(*row) for row in connection.execute(sql.SERVICES)],
+            next_service_revision=last_service_revision + 1,
         )
 
     def _named(self, connection: apsw.Connection, wants: Wants) -> list[Task]:
@@ -258,6 +262,14 @@ class SqliteStorage:
             )
         )
         return _cut(rows, page.limit, page.bytes_max)
+
+
+def _put_services(connection: apsw.Connection, writes: Writes) -> None:
+    """Stores what services became, within a transaction."""
+    gone = [(name,) for name, row in writes.services.items() if row is None]
+    connection.executemany(sql.DELETE_SERVICE, gone)
+    connection.executemany(sql.PUT_SERVICE, filter(None, writes.services.values()))
+    connection.execute(sql.RAISE_SERVICE_REVISION, (writes.service_revision,))
 
 
 def _cut(rows: Iterator[Row], limit: int, bytes_max: int) -> Page:

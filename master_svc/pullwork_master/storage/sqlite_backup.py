@@ -12,12 +12,16 @@ from uuid import uuid4
 
 import apsw
 
+from pullwork_master.storage import sqlite_queries as sql
 from pullwork_master.storage.base import StorageError
 from pullwork_master.storage.sqlite_folder import DATABASE, Folder
 from pullwork_master.storage.sqlite_fsck import open_snapshot
+from pullwork_master.storage.sqlite_migrations import version_of
 
 # Pages of 4 KiB copied between two reports of progress.
 STEP_PAGES: Final = 4_096
+# The schema from which on a store has services.
+SERVICES_SINCE: Final = 3
 
 Progress = Callable[[int, int], None]
 
@@ -59,7 +63,8 @@ def restore(backup_folder: Path, folder: Path) -> None:
 
     It gets another store id, so that cursors of the lost store are refused instead of
     misunderstood, and a term that no count of starts reaches, so that no lease of the lost
-    store stands in it. Errors: StorageError; a folder that exists is not touched.
+    store stands in it; likewise no revision of a service. Errors: StorageError; a folder that
+    exists is not touched.
     """
     open_snapshot(backup_folder).close()
     draft = _draft(folder)
@@ -67,10 +72,10 @@ def restore(backup_folder: Path, folder: Path) -> None:
         shutil.copyfile(backup_folder / DATABASE, draft / DATABASE)
         copy = apsw.Connection(str(draft / DATABASE))
         try:
-            copy.execute(
-                "UPDATE meta SET store_id = ?, term = max(term, ?)",
-                (str(uuid4()), int(time.time())),
-            )
+            far = int(time.time())
+            copy.execute("UPDATE meta SET store_id = ?, term = max(term, ?)", (str(uuid4()), far))
+            if version_of(copy) >= SERVICES_SINCE:
+                copy.execute(sql.RAISE_SERVICE_REVISION, (far,))
         finally:
             copy.close()
         _sync(draft / DATABASE)

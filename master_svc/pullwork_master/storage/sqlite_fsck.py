@@ -127,6 +127,18 @@ LAWS: Final = (
         "OR last_revision < (SELECT coalesce(max(revision), 0) FROM tasks)",
     ),
     Law(
+        "no two services have one revision, and none has one that was not given out",
+        "SELECT 'service ' || name FROM services WHERE revision < 1 "
+        "OR revision > (SELECT last_service_revision FROM meta) "
+        "OR revision IN (SELECT revision FROM services GROUP BY revision HAVING count(*) > 1)",
+        since=3,
+    ),
+    Law(
+        "a service's version is one of its revisions",
+        "SELECT 'service ' || name FROM services WHERE version < 1 OR version > revision",
+        since=3,
+    ),
+    Law(
         "there is one row of counters",
         "SELECT 'meta has ' || n || ' rows' FROM (SELECT count(*) AS n FROM meta) WHERE n <> 1",
     ),

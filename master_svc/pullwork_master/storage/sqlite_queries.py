@@ -6,7 +6,7 @@ at the wrong moment. `CROSS JOIN` is SQLite's word for "in this order".
 
 from __future__ import annotations
 
-from pullwork_master.core.model import Limits
+from pullwork_master.core.model import Limits, ServiceRow
 from pullwork_master.storage.sqlite_rows import CHANGING, SPEC, TASK
 
 
@@ -38,6 +38,12 @@ UPDATE_TASK = f"UPDATE tasks SET {', '.join(f'{name} = ?' for name in CHANGING)}
 # A queue comes to be, is paused or resumed, or gets other limits.
 _QUEUE = ("name", "created_ms", "paused", *Limits._fields)
 PUT_QUEUE = f"INSERT OR REPLACE INTO queues ({', '.join(_QUEUE)}) VALUES ({marks(len(_QUEUE))})"
+# A service comes to be or is changed, or is gone.
+PUT_SERVICE = f"""INSERT OR REPLACE INTO services ({", ".join(ServiceRow._fields)})
+    VALUES ({marks(len(ServiceRow._fields))})"""
+DELETE_SERVICE = "DELETE FROM services WHERE name = ?"
+# It only grows, also when the service that had the greatest is gone.
+RAISE_SERVICE_REVISION = "UPDATE meta SET last_service_revision = max(last_service_revision, ?)"
 # Counters only grow, also when the task that had the greatest is deleted or retried.
 RAISE_COUNTERS = "UPDATE meta SET last_seq = ?, last_revision = ?"
 
@@ -64,11 +70,12 @@ RAISE_SWEPT_FLOOR = {
 # --- what a start needs ------------------------------------------------------------------
 
 # The first start of a folder.
-FOUND_STORE = "INSERT OR IGNORE INTO meta VALUES (1, ?, 0, 0, 0, 0, 0, 0)"
+FOUND_STORE = "INSERT OR IGNORE INTO meta VALUES (1, ?, 0, 0, 0, 0, 0, 0, 0)"
 # Before anything else happens under it.
 BUMP_TERM = "UPDATE meta SET term = term + 1"
-META = "SELECT term, store_id, last_seq, last_revision FROM meta"
+META = "SELECT term, store_id, last_seq, last_revision, last_service_revision FROM meta"
 QUEUES = f"SELECT {', '.join(_QUEUE)} FROM queues ORDER BY name"
+SERVICES = f"SELECT {', '.join(ServiceRow._fields)} FROM services ORDER BY name"
 # Both counts walk over an index only.
 COUNT_QUEUED = """SELECT queue, type, flow, count(*), max(priority)
     FROM tasks INDEXED BY tasks_waiting
@@ -130,6 +137,13 @@ SWEPT = {
         (SELECT swept_owners_floor FROM meta))""",
 }
 
+# What has not ended in the queues of a range of names: what waits and what runs, by an index each.
+LIVE = tuple(
+    f"""SELECT {WHOLE} FROM tasks t INDEXED BY {index}
+    CROSS JOIN specs s ON s.seq = t.seq
+    WHERE {state} AND t.queue >= ?1 AND t.queue < ?2"""
+    for index, state in (("tasks_waiting_age", "t.state <= 2"), ("tasks_running", "t.state = 3"))
+)
 # The queues in which tasks wait: one seek each, however many tasks there are.
 WAITING_QUEUES = """WITH RECURSIVE q (name) AS (
     SELECT min(queue) FROM tasks INDEXED BY tasks_waiting_age WHERE state <= 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable
+from operator import itemgetter
 
 import apsw
 
@@ -101,6 +102,19 @@ class SqliteReader:
                 self._connection.execute(sql.WAITING_SINCE, (queue, type)).get for type in types
             ]
         return min((int(since_ms) for since_ms in found if since_ms), default=0)
+
+    def live(self, prefix: str) -> builtins.list[Task]:
+        """Returns whole what has not ended, of queues whose names begin so."""
+        bounds = (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1))
+        with self._folder.explaining():
+            self._connection.execute("BEGIN")  # one moment for both questions
+            try:
+                rows = [
+                    row for query in sql.LIVE for row in self._connection.execute(query, bounds)
+                ]
+            finally:
+                self._connection.execute("COMMIT")
+        return [read(row) for row in sorted(rows, key=itemgetter(0))]
 
     def last_revision(self) -> int:
         """Returns the revision of the last committed end, also if it was swept or retried since."""

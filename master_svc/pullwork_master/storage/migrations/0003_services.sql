@@ -1,0 +1,15 @@
+-- Services: what somebody wants to be kept running.
+
+CREATE TABLE services (
+    name TEXT PRIMARY KEY,
+    -- Of the last change, and of the last change of what its instances are made of.
+    revision INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    -- A message of its own format.
+    record BLOB NOT NULL,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL
+);
+
+-- The greatest ever given out, also if its service is gone.
+ALTER TABLE meta ADD COLUMN last_service_revision INTEGER NOT NULL DEFAULT 0;

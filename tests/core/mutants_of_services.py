@@ -1,0 +1,96 @@
+"""Bugs planted in how services are kept and told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import test_core_services as laws
+from planting import Garden
+
+from pullwork_master import engine
+from pullwork_master.core import services
+from pullwork_master.core.commands import PutService, SetLimits
+from pullwork_master.core.effects import Writes
+from pullwork_master.core.model import ServiceRow
+from pullwork_master.core.services import Services
+from pullwork_master.storage.memory import MemoryStorage
+
+GARDEN = Garden()
+caught_by = GARDEN.caught_by
+WANDER = laws.test_in_any_order_nothing_told_is_lost_and_no_revision_comes_again
+
+
+@caught_by(WANDER, laws.test_nobody_overwrites_what_he_has_not_seen)
+def the_last_word_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Services._expected
+
+    def wrong(self: Services, command: PutService) -> ServiceRow | None:
+        return real(self, command if not command.expect_revision else _anywhere(command))
+
+    monkeypatch.setattr(Services, "_expected", wrong)
+
+
+def _anywhere(command: PutService) -> PutService:
+    return PutService(command.name, command.record, -1, command.version)
+
+
+@caught_by(laws.test_a_name_is_made_once)
+def whoever_makes_it_twice_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Services._expected
+
+    def wrong(self: Services, command: PutService) -> ServiceRow | None:
+        return self._book.services.get(command.name) or real(self, command)
+
+    monkeypatch.setattr(Services, "_expected", wrong)
+
+
+@caught_by(laws.test_no_revision_is_given_out_twice_whatever_was_deleted)
+def the_counter_is_that_of_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = MemoryStorage.stage
+
+    def wrong(self: MemoryStorage, writes: Writes) -> None:
+        kept = [row.revision for row in writes.services.values() if row is not None]
+        writes.service_revision = max(kept, default=0)
+        real(self, writes)
+
+    monkeypatch.setattr(MemoryStorage, "stage", wrong)
+
+
+@caught_by(laws.test_a_version_is_a_new_one_or_the_one_that_is_told)
+def each_change_is_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Services.put
+
+    def wrong(self: Services, command: PutService) -> ServiceRow:
+        return real(self, PutService(command.name, command.record, command.expect_revision))
+
+    monkeypatch.setattr(Services, "put", wrong)
+
+
+@caught_by(WANDER, laws.test_a_deleted_service_is_answered_as_it_was_and_gone)
+def a_deletion_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Services.delete
+
+    def wrong(self: Services, command: Any) -> ServiceRow:
+        row = real(self, command)
+        del self._book.effects.writes.services[row.name]
+        return row
+
+    monkeypatch.setattr(Services, "delete", wrong)
+
+
+@caught_by(laws.test_there_are_only_so_many_services)
+def a_full_master_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "ANY", 0)
+
+
+@caught_by(laws.test_with_the_last_room_of_a_disk_no_service_is_made_but_one_is_changed)
+def services_need_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = engine.needed_bytes
+
+    def wrong(command: Any, reserve_bytes: int) -> int:
+        if isinstance(command, PutService):
+            command = SetLimits(command.name, {})
+        return real(command, reserve_bytes)
+
+    monkeypatch.setattr(engine, "needed_bytes", wrong)
