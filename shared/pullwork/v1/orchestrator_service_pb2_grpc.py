@@ -144,8 +144,9 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateService(self, request, context):
-        """UpdateService changes those parts of a service that `spec` names, at the first level: what is
-        absent there stays as it is.
+        """UpdateService changes those parts of a service that `spec` names, at the first level: each of
+        them is replaced whole, and what is absent there stays as it is. An empty list or map can't be
+        told from an absent one, so it stays; `replace` empties it.
         Safe to repeat: what changes nothing starts nothing.
         Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND (NOT_FOUND); REVISION_CONFLICT
         (FAILED_PRECONDITION) if it is not at `expected_revision`; DISK_FULL (RESOURCE_EXHAUSTED).

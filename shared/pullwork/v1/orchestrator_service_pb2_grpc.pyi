@@ -61,8 +61,9 @@ class OrchestratorServiceStub:
     DISK_FULL (RESOURCE_EXHAUSTED).
     """
     UpdateService: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.UpdateServiceRequest, _orchestrator_service_pb2.UpdateServiceResponse]
-    """UpdateService changes those parts of a service that `spec` names, at the first level: what is
-    absent there stays as it is.
+    """UpdateService changes those parts of a service that `spec` names, at the first level: each of
+    them is replaced whole, and what is absent there stays as it is. An empty list or map can't be
+    told from an absent one, so it stays; `replace` empties it.
     Safe to repeat: what changes nothing starts nothing.
     Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND (NOT_FOUND); REVISION_CONFLICT
     (FAILED_PRECONDITION) if it is not at `expected_revision`; DISK_FULL (RESOURCE_EXHAUSTED).
@@ -136,8 +137,9 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     DISK_FULL (RESOURCE_EXHAUSTED).
     """
     UpdateService: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.UpdateServiceRequest, _orchestrator_service_pb2.UpdateServiceResponse]  # type: ignore[assignment]
-    """UpdateService changes those parts of a service that `spec` names, at the first level: what is
-    absent there stays as it is.
+    """UpdateService changes those parts of a service that `spec` names, at the first level: each of
+    them is replaced whole, and what is absent there stays as it is. An empty list or map can't be
+    told from an absent one, so it stays; `replace` empties it.
     Safe to repeat: what changes nothing starts nothing.
     Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND (NOT_FOUND); REVISION_CONFLICT
     (FAILED_PRECONDITION) if it is not at `expected_revision`; DISK_FULL (RESOURCE_EXHAUSTED).
@@ -238,8 +240,9 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orchestrator_service_pb2.UpdateServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_service_pb2.UpdateServiceResponse, _abc.Awaitable[_orchestrator_service_pb2.UpdateServiceResponse]]:
-        """UpdateService changes those parts of a service that `spec` names, at the first level: what is
-        absent there stays as it is.
+        """UpdateService changes those parts of a service that `spec` names, at the first level: each of
+        them is replaced whole, and what is absent there stays as it is. An empty list or map can't be
+        told from an absent one, so it stays; `replace` empties it.
         Safe to repeat: what changes nothing starts nothing.
         Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND (NOT_FOUND); REVISION_CONFLICT
         (FAILED_PRECONDITION) if it is not at `expected_revision`; DISK_FULL (RESOURCE_EXHAUSTED).

@@ -194,11 +194,13 @@ class ServiceSpec(_message.Message):
     """
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The program and its arguments. For a container: instead of what the image says."""
+        """The program and its arguments; at most 1024, 64 KiB in all. For a container: instead of what
+        the image says.
+        """
 
     @_builtins.property
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___Port]:
-        """Where its instances can be reached."""
+        """Where its instances can be reached; at most 64, each with its own name and numbers."""
 
     @_builtins.property
     def env(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -286,12 +288,12 @@ class Port(_message.Message):
     `port`, or `main` if that is 0.
     """
     port: _builtins.int
-    """Where the program listens, 1 to 65535. For a process 0: a free port of the node, which it is
-    told as PORT (the first of its ports) and PORT_<NAME>.
+    """Where the program listens, 1 to 65535. Required for a container. For a process 0: a free port
+    of the node, which it is told as PORT (the first of its ports) and PORT_<NAME>.
     """
     host_port: _builtins.int
     """The port of the node under which it is published, 1 to 65535; then there can be but one
-    instance on each node. 0: a free one. For a process it is `port` itself.
+    instance on each node. 0: a free one. For a process it is `port` itself, and is left out.
     """
     def __init__(
         self,
@@ -317,9 +319,9 @@ class Resources(_message.Message):
     CPUS_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     cpus: _builtins.float
-    """Processor cores, up to 1024, e.g. 0.5. 0: no bound, and placement counts nothing."""
+    """Processor cores, 0.01 to 1024, e.g. 0.5. 0: no bound, and placement counts nothing."""
     memory_bytes: _builtins.int
-    """Bytes of memory. 0: no bound."""
+    """Bytes of memory, from 6 MiB, which is the least that an engine gives. 0: no bound."""
     def __init__(
         self,
         *,
@@ -371,7 +373,7 @@ class HealthCheck(_message.Message):
         port: _builtins.str
         """The name of the port. Empty: the first."""
         path: _builtins.str
-        """The path. Empty: `/`."""
+        """The path, beginning with `/`. Empty: `/`."""
         def __init__(
             self,
             *,
@@ -444,7 +446,9 @@ class HealthCheck(_message.Message):
 
     @_builtins.property
     def restart_after(self) -> _duration_pb2.Duration:
-        """An instance that stays UNHEALTHY for so long is stopped and started again. Absent: 10 s."""
+        """An instance that stays UNHEALTHY for so long is stopped and started again, up to 24 h.
+        Absent: 10 s.
+        """
 
     def __init__(
         self,
@@ -486,11 +490,11 @@ class RestartPolicy(_message.Message):
 
     @_builtins.property
     def max_backoff(self) -> _duration_pb2.Duration:
-        """No wait is longer than this, up to 24 h. Absent: 1 min."""
+        """No wait is longer than this, up to 24 h. Absent: 1 min, or initial_backoff if that is longer."""
 
     @_builtins.property
     def reset_after(self) -> _duration_pb2.Duration:
-        """An instance that ran for so long before it ended is started at once again.
+        """An instance that ran for so long before it ended is started at once again, up to 24 h.
         Absent: 1 min.
         """
 
@@ -543,7 +547,7 @@ class Placement(_message.Message):
     spread_by: _builtins.str
     """The label by whose values instances are spread evenly. Empty: over nodes."""
     max_per_node: _builtins.int
-    """At most so many instances on one node. 0: no bound."""
+    """At most so many instances on one node, up to 10000. 0: no bound."""
     @_builtins.property
     def constraints(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Labels of workers that a node must have, with these values; at most 64."""
@@ -575,7 +579,7 @@ class DisconnectPolicy(_message.Message):
     REPLACE_AFTER_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
     wait: _builtins.bool
-    """True: they are never replaced, however long it takes."""
+    """True: they are never replaced, however long it takes; then `replace_after` is absent."""
     @_builtins.property
     def replace_after(self) -> _duration_pb2.Duration:
         """They are replaced elsewhere after this, up to 24 h. Absent: 30 s. A node that returns before

@@ -1,0 +1,1 @@
+"""Services: what is wanted of them is kept and done."""
