@@ -174,6 +174,14 @@ class Clients:
             tasks = self._named(command.task_ids)
             more = False
         for task in tasks:
+            if task.is_instance:
+                raise Rejection(
+                    Reason.TASK_NOT_RETRYABLE,
+                    f"task {task.spec.id} was an instance of a service, and its service decides "
+                    "what follows it: scale or update that",
+                    task_id=task.spec.id,
+                    state=task.state.name,
+                )
             if task.state not in RETRYABLE:
                 raise Rejection(
                     Reason.TASK_NOT_RETRYABLE,

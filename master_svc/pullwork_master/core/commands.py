@@ -21,6 +21,8 @@ class Filter:
     type: str = ""
     owner: str = ""
     states: tuple[State, ...] = ()
+    # True: instances of services don't match.
+    but_instances: bool = False
 
     def matches(self, task: Task) -> bool:
         """Whether all that is set holds for the task."""
@@ -30,6 +32,7 @@ class Filter:
             and (not self.type or spec.type == self.type)
             and (not self.owner or spec.owner == self.owner)
             and (not self.states or task.state in self.states)
+            and not (self.but_instances and task.is_instance)
         )
 
 

@@ -350,7 +350,10 @@ _BEFORE_ALL = (0, 0)
 
 
 def _search(command: Cancel | Retry) -> Search:
-    """Returns the search of a bulk command; one more than its limit tells whether more match."""
+    """Returns the search of a bulk command; one more than its limit tells whether more match.
+
+    What it passes over must not be found: it would be found again for ever.
+    """
     chosen = command.filter
     assert chosen is not None
     if isinstance(command, Cancel):
@@ -359,5 +362,5 @@ def _search(command: Cancel | Retry) -> Search:
     else:
         states = tuple(each for each in chosen.states or (State.FAILED,) if each in RETRYABLE)
     assert states, "the wire layer refuses states that the command can't change"
-    narrowed = Filter(chosen.queue, chosen.type, chosen.owner, states)
+    narrowed = Filter(chosen.queue, chosen.type, chosen.owner, states, but_instances=True)
     return Search(narrowed, command.limit + 1)

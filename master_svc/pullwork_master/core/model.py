@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
+# A node's worker has this and the node's name as its name and as its only queue; tasks in such a
+# queue are instances of services.
+NODE_PREFIX: Final = "pullwork.node/"
+
 
 class Now(NamedTuple):
     """The time of a step, by both clocks, in milliseconds."""
@@ -179,6 +183,11 @@ class Task:
     def line(self) -> tuple[str, str]:
         """The line it waits in: queue and type."""
         return (self.spec.queue, self.spec.type)
+
+    @property
+    def is_instance(self) -> bool:
+        """Whether it is an instance of a service."""
+        return self.spec.queue.startswith(NODE_PREFIX)
 
     @property
     def token(self) -> str:

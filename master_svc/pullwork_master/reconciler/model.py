@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
-# A node's worker has this and the node's name as its name and as its only queue.
-NODE_PREFIX: Final = "pullwork.node/"
+from pullwork_master.core import model
+
+NODE_PREFIX: Final = model.NODE_PREFIX
 
 
 class Runner(StrEnum):

@@ -11,12 +11,14 @@ from typing import NamedTuple
 import apsw
 
 from pullwork_master.core.commands import Filter
-from pullwork_master.core.model import State, Task
+from pullwork_master.core.model import NODE_PREFIX, State, Task
 from pullwork_master.storage import sqlite_queries as sql
 from pullwork_master.storage.sqlite_rows import Row, read
 
 _WAITING = (State.SCHEDULED, State.QUEUED)
 _DEAD = (State.FAILED, State.CANCELLED)
+# An expression, so that no index is chosen for it.
+_NO_INSTANCE = f"substr(t.queue, 1, {len(NODE_PREFIX)}) <> '{NODE_PREFIX}'"
 
 
 class _Part(NamedTuple):
@@ -65,6 +67,8 @@ def _query(
         if value
     ]
     where = [part.where, *(text for text, _ in chosen)]
+    if filter.but_instances:
+        where.append(_NO_INSTANCE)
     if part.each_queue:
         where.append("t.queue = ?")
     text = sql.SEARCH.format(

@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pullwork_master.core.limits import DURATION_MS_MAX, NAME_CHARS_MAX
+from pullwork_master.core.model import NODE_PREFIX
 from pullwork_master.core.rejections import Reason, Rejection
 
 _NAME = re.compile(rf"[A-Za-z0-9._:/-]{{1,{NAME_CHARS_MAX}}}")
@@ -39,6 +40,17 @@ def name(value: str, field: str) -> str:
         refuse(field, "is required")
     if not _is_name(value):
         refuse(field, f"is {value!r}; it must be 1 to {NAME_CHARS_MAX} of A-Z a-z 0-9 . _ : / -")
+    return value
+
+
+def own_queue(value: str, field: str) -> str:
+    """Takes the name of a queue whose tasks are anybody's, not a node's instances."""
+    if name(value, field).startswith(NODE_PREFIX):
+        refuse(
+            field,
+            f"is {value!r}, a node's own: services alone decide what is in it; create, scale or "
+            "update a service instead",
+        )
     return value
 
 

@@ -31,14 +31,17 @@ from pullwork_master.core.commands import (
 )
 from pullwork_master.core.leases import parse_token
 from pullwork_master.core.limits import Policy
-from pullwork_master.core.model import Failure, FailureKind, Grant, Load
+from pullwork_master.core.model import NODE_PREFIX, Failure, FailureKind, Grant, Load
 from pullwork_master.core.rejections import shutting_down
 from pullwork_master.engine import Engine
+from pullwork_master.reconciler.model import Runner
 from pullwork_master.wire import convert, fields
 from pullwork_master.wire.pace import Pace
 from pullwork_master.wire.streams import Mailbox, News, Streams
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+_NODE_TYPES = tuple(runner.task_type for runner in Runner)
 
 
 class MasterService(master_service_pb2_grpc.MasterServiceServicer):
@@ -74,6 +77,7 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
             held_verdicts=verdicts,
             masters=self._masters,
             payload_bytes_max=policy.payload_bytes_max,
+            cluster_id=self._engine.store_id,
         )
 
     async def TaskIncoming(
@@ -218,6 +222,7 @@ def _register(request: pb.RegisterRequest) -> Register:
             f"times queues are {len(queues) * len(request.task_types)} lines; at most "
             f"{limits.WORKER_LINES_MAX} are taken",
         )
+    _check_node(request)
     labels = dict(request.labels)
     fields.pairs(labels, "labels", limits.WORKER_LABELS_MAX, limits.HEADERS_BYTES_MAX)
     return Register(
@@ -233,6 +238,25 @@ def _register(request: pb.RegisterRequest) -> Register:
         version=fields.text(request.version, "version", limits.NAME_CHARS_MAX),
         held=_inventory(request.held),
     )
+
+
+def _check_node(request: pb.RegisterRequest) -> None:
+    """Lets only nodes serve queues of nodes."""
+    for index, queue in enumerate(request.queues):
+        if not queue.startswith(NODE_PREFIX):
+            continue
+        if len(request.queues) > 1:
+            fields.refuse(
+                f"queues[{index}]", f"is {queue!r}, a node's; a node serves its own queue only"
+            )
+        if request.worker_name != queue:
+            fields.refuse("worker_name", f"must be {queue!r} for the node that serves this queue")
+        for place, type_ in enumerate(request.task_types):
+            if type_ not in _NODE_TYPES:
+                fields.refuse(
+                    f"task_types[{place}]",
+                    f"is {type_!r}; a node takes instances only: {', '.join(_NODE_TYPES)}",
+                )
 
 
 def _inventory(listed: Any) -> tuple[Held, ...]:

@@ -61,7 +61,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         self, request: pb.PurgeQueueRequest, context: Context
     ) -> pb.PurgeQueueResponse:
         """Cancels what waits, in steps, so that others are served in between."""
-        name = fields.name(request.name, "name")
+        name = fields.own_queue(request.name, "name")
         cancelled, before_seq, done = 0, 0, False
         while not done:
             purged: Purged = await self._engine.ask(PurgeStep(name, before_seq))
@@ -73,14 +73,15 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         self, request: pb.SetQueueLimitsRequest, context: Context
     ) -> pb.SetQueueLimitsResponse:
         """Changes a queue's limits."""
-        name, changes = fields.name(request.name, "name"), _limits(request.limits)
+        name, changes = fields.own_queue(request.name, "name"), _limits(request.limits)
         if not (changes or request.clear):
             fields.refuse("limits", "says nothing; name a limit, or set clear")
         command = SetLimits(name, changes, request.clear)
         return pb.SetQueueLimitsResponse(queue=self._shown(await self._engine.ask(command)))
 
     async def _set_paused(self, name: str, *, paused: bool) -> queue_pb2.Queue:
-        queue: Queue = await self._engine.ask(SetPaused(fields.name(name, "name"), paused))
+        name = fields.own_queue(name, "name")
+        queue: Queue = await self._engine.ask(SetPaused(name, paused))
         return self._shown(queue)
 
     def _shown(self, queue: Queue) -> queue_pb2.Queue:

@@ -57,7 +57,7 @@ def new_task(spec: task_pb2.TaskSpec, policy: Policy) -> NewTask:
     deaths = spec.max_worker_deaths or _WORKER_DEATHS_DEFAULT
     made = Spec(
         id=task_id,
-        queue=fields.name(spec.queue or "default", "queue"),
+        queue=fields.own_queue(spec.queue or "default", "queue"),
         type=fields.name(spec.type, "type"),
         payload=spec.payload,
         content_type=fields.text(spec.content_type, "content_type", limits.CONTENT_TYPE_CHARS_MAX),

@@ -152,7 +152,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         by_filter = request.HasField("filter")
         command = Cancel(
             task_ids=_ids(request.task_ids, by_filter=by_filter),
-            filter=_filter(request.filter, "filter", CANCELLABLE) if by_filter else None,
+            filter=_chosen(request.filter, CANCELLABLE) if by_filter else None,
             skip_ended=request.skip_ended,
         )
         chosen: Chosen = await self._engine.ask(command)
@@ -165,7 +165,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         by_filter = request.HasField("filter")
         command = Retry(
             task_ids=_ids(request.task_ids, by_filter=by_filter),
-            filter=_filter(request.filter, "filter", RETRYABLE) if by_filter else None,
+            filter=_chosen(request.filter, RETRYABLE) if by_filter else None,
         )
         chosen: Chosen = await self._engine.ask(command)
         return pb.RetryTasksResponse(task_ids=chosen.task_ids, more=chosen.more)
@@ -213,6 +213,13 @@ def _filter(
         owner=fields.text(shown.owner, f"{where}.owner", limits.NAME_CHARS_MAX),
         states=tuple(sorted({State(state) for state in shown.states})),
     )
+
+
+def _chosen(shown: task_pb2.TaskFilter, possible: tuple[State, ...]) -> Filter:
+    """Takes a filter for what is to be changed, which instances of services never are by it."""
+    if shown.queue:
+        fields.own_queue(shown.queue, "filter.queue")
+    return _filter(shown, "filter", possible)
 
 
 def _seq(place: str) -> int:

@@ -186,8 +186,9 @@ class RegisterResponse(_message.Message):
     payload_bytes_max: _builtins.int
     """The largest payload or result that the master takes, in bytes."""
     cluster_id: _builtins.str
-    """The cluster, the same at each of its masters and after each of their starts. What a node runs
-    for one cluster is none of another's business.
+    """The cluster, the same at each of its masters and after each of their starts: it is made with
+    the data folder, and made anew where a backup is restored. What a node runs for one cluster is
+    none of another's business.
     """
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:

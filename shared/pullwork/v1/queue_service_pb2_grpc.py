@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class QueueServiceStub:
-    """QueueService is what an operator calls about queues.
+    """QueueService is what an operator calls about queues. The queues of nodes, `pullwork.node/…`, can
+    be looked at; what would change them is INVALID_FIELD, since services alone decide what is in them.
 
     Errors of every call: INTERNAL for a bug of ours, with an `error_id` to find in the
     master's log; UNAVAILABLE with reason SHUTTING_DOWN while the master stops.
@@ -71,7 +72,8 @@ class QueueServiceStub:
 
 
 class QueueServiceServicer:
-    """QueueService is what an operator calls about queues.
+    """QueueService is what an operator calls about queues. The queues of nodes, `pullwork.node/…`, can
+    be looked at; what would change them is INVALID_FIELD, since services alone decide what is in them.
 
     Errors of every call: INTERNAL for a bug of ours, with an `error_id` to find in the
     master's log; UNAVAILABLE with reason SHUTTING_DOWN while the master stops.
@@ -172,7 +174,8 @@ def add_QueueServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class QueueService:
-    """QueueService is what an operator calls about queues.
+    """QueueService is what an operator calls about queues. The queues of nodes, `pullwork.node/…`, can
+    be looked at; what would change them is INVALID_FIELD, since services alone decide what is in them.
 
     Errors of every call: INTERNAL for a bug of ours, with an `error_id` to find in the
     master's log; UNAVAILABLE with reason SHUTTING_DOWN while the master stops.

@@ -27,7 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class QueueServiceStub:
-    """QueueService is what an operator calls about queues.
+    """QueueService is what an operator calls about queues. The queues of nodes, `pullwork.node/…`, can
+    be looked at; what would change them is INVALID_FIELD, since services alone decide what is in them.
 
     Errors of every call: INTERNAL for a bug of ours, with an `error_id` to find in the
     master's log; UNAVAILABLE with reason SHUTTING_DOWN while the master stops.
@@ -69,7 +70,8 @@ class QueueServiceStub:
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
-    """QueueService is what an operator calls about queues.
+    """QueueService is what an operator calls about queues. The queues of nodes, `pullwork.node/…`, can
+    be looked at; what would change them is INVALID_FIELD, since services alone decide what is in them.
 
     Errors of every call: INTERNAL for a bug of ours, with an `error_id` to find in the
     master's log; UNAVAILABLE with reason SHUTTING_DOWN while the master stops.
@@ -107,7 +109,8 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
-    """QueueService is what an operator calls about queues.
+    """QueueService is what an operator calls about queues. The queues of nodes, `pullwork.node/…`, can
+    be looked at; what would change them is INVALID_FIELD, since services alone decide what is in them.
 
     Errors of every call: INTERNAL for a bug of ours, with an `error_id` to find in the
     master's log; UNAVAILABLE with reason SHUTTING_DOWN while the master stops.

@@ -139,7 +139,8 @@ class TaskServiceServicer:
 
     def CancelTasks(self, request, context):
         """CancelTasks ends tasks that wait or run; workers that run them are told to stop, and their
-        results are refused. All ids or none.
+        results are refused. All ids or none. A filter chooses no instances of services; one that is
+        named is stopped, and its service makes another.
         Safe to repeat with `skip_ended`.
         Errors: INVALID_FIELD (INVALID_ARGUMENT); TASK_NOT_FOUND (NOT_FOUND); TASK_ENDED
         (FAILED_PRECONDITION).
@@ -150,10 +151,12 @@ class TaskServiceServicer:
 
     def RetryTasks(self, request, context):
         """RetryTasks puts FAILED or CANCELLED tasks back into their queues with fresh counts of
-        failures and deaths; attempt numbers go on. All ids or none.
+        failures and deaths; attempt numbers go on. All ids or none. A filter chooses no instances of
+        services.
         Not safe to repeat blindly: a task that was retried and failed again is retried again.
         Errors: INVALID_FIELD (INVALID_ARGUMENT); TASK_NOT_FOUND (NOT_FOUND);
-        TASK_NOT_RETRYABLE (FAILED_PRECONDITION) for one that waits, runs or succeeded;
+        TASK_NOT_RETRYABLE (FAILED_PRECONDITION) for one that waits, runs or succeeded, and for
+        what was an instance of a service;
         QUEUE_FULL, DISK_FULL (RESOURCE_EXHAUSTED, with RetryInfo).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -69,17 +69,20 @@ class TaskServiceStub:
     """
     CancelTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.CancelTasksRequest, _task_service_pb2.CancelTasksResponse]
     """CancelTasks ends tasks that wait or run; workers that run them are told to stop, and their
-    results are refused. All ids or none.
+    results are refused. All ids or none. A filter chooses no instances of services; one that is
+    named is stopped, and its service makes another.
     Safe to repeat with `skip_ended`.
     Errors: INVALID_FIELD (INVALID_ARGUMENT); TASK_NOT_FOUND (NOT_FOUND); TASK_ENDED
     (FAILED_PRECONDITION).
     """
     RetryTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.RetryTasksRequest, _task_service_pb2.RetryTasksResponse]
     """RetryTasks puts FAILED or CANCELLED tasks back into their queues with fresh counts of
-    failures and deaths; attempt numbers go on. All ids or none.
+    failures and deaths; attempt numbers go on. All ids or none. A filter chooses no instances of
+    services.
     Not safe to repeat blindly: a task that was retried and failed again is retried again.
     Errors: INVALID_FIELD (INVALID_ARGUMENT); TASK_NOT_FOUND (NOT_FOUND);
-    TASK_NOT_RETRYABLE (FAILED_PRECONDITION) for one that waits, runs or succeeded;
+    TASK_NOT_RETRYABLE (FAILED_PRECONDITION) for one that waits, runs or succeeded, and for
+    what was an instance of a service;
     QUEUE_FULL, DISK_FULL (RESOURCE_EXHAUSTED, with RetryInfo).
     """
     ExplainTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTaskRequest, _task_service_pb2.ExplainTaskResponse]
@@ -128,17 +131,20 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     CancelTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.CancelTasksRequest, _task_service_pb2.CancelTasksResponse]  # type: ignore[assignment]
     """CancelTasks ends tasks that wait or run; workers that run them are told to stop, and their
-    results are refused. All ids or none.
+    results are refused. All ids or none. A filter chooses no instances of services; one that is
+    named is stopped, and its service makes another.
     Safe to repeat with `skip_ended`.
     Errors: INVALID_FIELD (INVALID_ARGUMENT); TASK_NOT_FOUND (NOT_FOUND); TASK_ENDED
     (FAILED_PRECONDITION).
     """
     RetryTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.RetryTasksRequest, _task_service_pb2.RetryTasksResponse]  # type: ignore[assignment]
     """RetryTasks puts FAILED or CANCELLED tasks back into their queues with fresh counts of
-    failures and deaths; attempt numbers go on. All ids or none.
+    failures and deaths; attempt numbers go on. All ids or none. A filter chooses no instances of
+    services.
     Not safe to repeat blindly: a task that was retried and failed again is retried again.
     Errors: INVALID_FIELD (INVALID_ARGUMENT); TASK_NOT_FOUND (NOT_FOUND);
-    TASK_NOT_RETRYABLE (FAILED_PRECONDITION) for one that waits, runs or succeeded;
+    TASK_NOT_RETRYABLE (FAILED_PRECONDITION) for one that waits, runs or succeeded, and for
+    what was an instance of a service;
     QUEUE_FULL, DISK_FULL (RESOURCE_EXHAUSTED, with RetryInfo).
     """
     ExplainTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTaskRequest, _task_service_pb2.ExplainTaskResponse]  # type: ignore[assignment]
@@ -220,7 +226,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.CancelTasksResponse, _abc.Awaitable[_task_service_pb2.CancelTasksResponse]]:
         """CancelTasks ends tasks that wait or run; workers that run them are told to stop, and their
-        results are refused. All ids or none.
+        results are refused. All ids or none. A filter chooses no instances of services; one that is
+        named is stopped, and its service makes another.
         Safe to repeat with `skip_ended`.
         Errors: INVALID_FIELD (INVALID_ARGUMENT); TASK_NOT_FOUND (NOT_FOUND); TASK_ENDED
         (FAILED_PRECONDITION).
@@ -233,10 +240,12 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.RetryTasksResponse, _abc.Awaitable[_task_service_pb2.RetryTasksResponse]]:
         """RetryTasks puts FAILED or CANCELLED tasks back into their queues with fresh counts of
-        failures and deaths; attempt numbers go on. All ids or none.
+        failures and deaths; attempt numbers go on. All ids or none. A filter chooses no instances of
+        services.
         Not safe to repeat blindly: a task that was retried and failed again is retried again.
         Errors: INVALID_FIELD (INVALID_ARGUMENT); TASK_NOT_FOUND (NOT_FOUND);
-        TASK_NOT_RETRYABLE (FAILED_PRECONDITION) for one that waits, runs or succeeded;
+        TASK_NOT_RETRYABLE (FAILED_PRECONDITION) for one that waits, runs or succeeded, and for
+        what was an instance of a service;
         QUEUE_FULL, DISK_FULL (RESOURCE_EXHAUSTED, with RetryInfo).
         """
 
