@@ -16,11 +16,12 @@ HEAD = """\
 <!-- Made by `make docs` from shared/pullwork/cli. Change that code, not this page. -->
 
 `pullwork --help` lists the commands, `pullwork COMMAND --help` tells the options of one, and
-`pullwork --install-completion` teaches your shell to complete them, also the names of queues
-and types.
+`pullwork --install-completion` teaches your shell to complete them, also the names of queues,
+types and services.
 
 Tables are for people: they fit the terminal, and ids are never cut. Programs take `--json`: one
-document on stdout, or a document a line where a command follows what happens (`watch`, `wait`).
+document on stdout, or a document a line where a command follows what happens (`watch`, `wait`,
+`services watch`, `services logs`).
 What is said about the work, and every error, goes to stderr in one line. The master is found by
 `--address`, else as the [configuration](configuration.md) says.
 
@@ -38,6 +39,11 @@ pullwork explain "$id"                               # why does this task not ru
 pullwork retry --queue reports --yes                 # give failed tasks another chance
 pullwork queues pause reports
 pullwork drain worker-7                              # let a worker finish and leave
+
+pullwork services create web --image nginx:1.27 -n 3 --port 80 --health http:/
+pullwork services scale web 9                        # waits until all are healthy
+pullwork services logs web -f
+pullwork apply -f services.yaml                      # shows what would change, asks, does it
 ```
 
 Arguments are a JSON object of parameter names, or `NAME=VALUE` one by one: a value that is JSON
@@ -45,8 +51,12 @@ is taken as such (`n=3`, `flag=true`, `list='[1, 2]'`), everything else is text 
 to send the text `3` write `n='"3"'`. With `--content-type` the bytes of `@FILE` or `-` travel as
 they are.
 
-Commands that change tasks by a filter ask first; `--yes` answers for you, and must be given where
-nobody is at a terminal.
+Commands that change a service wait until it is as it is wanted and show how far it is, unless
+`--no-wait`: 0 says that all instances are healthy, 1 that the change failed, 7 that `--timeout`
+passed; on Ctrl-C the service goes on.
+
+Commands that change tasks by a filter, delete a service or apply a file ask first; `--yes` answers
+for you, and must be given where nobody is at a terminal.
 """
 
 COMMANDS = """

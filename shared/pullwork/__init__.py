@@ -15,14 +15,20 @@ if TYPE_CHECKING:
     from pullwork.context import current as current
     from pullwork.errors import DeadlineError as DeadlineError
     from pullwork.errors import DiskFullError as DiskFullError
+    from pullwork.errors import InstanceNotFoundError as InstanceNotFoundError
     from pullwork.errors import InternalError as InternalError
     from pullwork.errors import InvalidFieldError as InvalidFieldError
+    from pullwork.errors import NodeUnreachableError as NodeUnreachableError
     from pullwork.errors import NoTaskError as NoTaskError
     from pullwork.errors import NotFoundError as NotFoundError
     from pullwork.errors import PayloadError as PayloadError
     from pullwork.errors import PullworkError as PullworkError
     from pullwork.errors import QueueFullError as QueueFullError
     from pullwork.errors import QueueNotFoundError as QueueNotFoundError
+    from pullwork.errors import RevisionConflictError as RevisionConflictError
+    from pullwork.errors import RolloutFailedError as RolloutFailedError
+    from pullwork.errors import ServiceExistsError as ServiceExistsError
+    from pullwork.errors import ServiceNotFoundError as ServiceNotFoundError
     from pullwork.errors import SettingsError as SettingsError
     from pullwork.errors import ShuttingDownError as ShuttingDownError
     from pullwork.errors import TaskCancelledError as TaskCancelledError
@@ -50,6 +56,32 @@ if TYPE_CHECKING:
     from pullwork.queue_info import QueueLimits as QueueLimits
     from pullwork.queue_info import QueueUse as QueueUse
     from pullwork.queues import Queues as Queues
+    from pullwork.service_info import Address as Address
+    from pullwork.service_info import InstanceExit as InstanceExit
+    from pullwork.service_info import InstanceInfo as InstanceInfo
+    from pullwork.service_info import InstanceSet as InstanceSet
+    from pullwork.service_info import InstanceState as InstanceState
+    from pullwork.service_info import NodeInfo as NodeInfo
+    from pullwork.service_info import Rollout as Rollout
+    from pullwork.service_info import RolloutState as RolloutState
+    from pullwork.service_info import ServiceChange as ServiceChange
+    from pullwork.service_info import ServiceEvent as ServiceEvent
+    from pullwork.service_info import ServiceInfo as ServiceInfo
+    from pullwork.service_info import ServiceLogLine as ServiceLogLine
+    from pullwork.service_info import ServiceUpdate as ServiceUpdate
+    from pullwork.service_spec import CommandCheck as CommandCheck
+    from pullwork.service_spec import DisconnectPolicy as DisconnectPolicy
+    from pullwork.service_spec import HealthCheck as HealthCheck
+    from pullwork.service_spec import HttpCheck as HttpCheck
+    from pullwork.service_spec import Placement as Placement
+    from pullwork.service_spec import Port as Port
+    from pullwork.service_spec import Resources as Resources
+    from pullwork.service_spec import RestartPolicy as RestartPolicy
+    from pullwork.service_spec import ServiceSpec as ServiceSpec
+    from pullwork.service_spec import TcpCheck as TcpCheck
+    from pullwork.service_spec import UpdateFailureAction as UpdateFailureAction
+    from pullwork.service_spec import UpdatePolicy as UpdatePolicy
+    from pullwork.services import Services as Services
     from pullwork.submission import SharedOptions as SharedOptions
     from pullwork.submission import SubmitOptions as SubmitOptions
     from pullwork.task_info import Attempt as Attempt
@@ -75,14 +107,20 @@ _HOMES = {
     "errors": (
         "DeadlineError",
         "DiskFullError",
+        "InstanceNotFoundError",
         "InternalError",
         "InvalidFieldError",
         "NoTaskError",
+        "NodeUnreachableError",
         "NotFoundError",
         "PayloadError",
         "PullworkError",
         "QueueFullError",
         "QueueNotFoundError",
+        "RevisionConflictError",
+        "RolloutFailedError",
+        "ServiceExistsError",
+        "ServiceNotFoundError",
         "SettingsError",
         "ShuttingDownError",
         "TaskCancelledError",
@@ -109,6 +147,36 @@ _HOMES = {
     "payload": ("Encoded",),
     "queue_info": ("LimitChanges", "LineInfo", "QueueInfo", "QueueLimits", "QueueUse"),
     "queues": ("Queues",),
+    "service_info": (
+        "Address",
+        "InstanceExit",
+        "InstanceInfo",
+        "InstanceSet",
+        "InstanceState",
+        "NodeInfo",
+        "Rollout",
+        "RolloutState",
+        "ServiceChange",
+        "ServiceEvent",
+        "ServiceInfo",
+        "ServiceLogLine",
+        "ServiceUpdate",
+    ),
+    "service_spec": (
+        "CommandCheck",
+        "DisconnectPolicy",
+        "HealthCheck",
+        "HttpCheck",
+        "Placement",
+        "Port",
+        "Resources",
+        "RestartPolicy",
+        "ServiceSpec",
+        "TcpCheck",
+        "UpdateFailureAction",
+        "UpdatePolicy",
+    ),
+    "services": ("Services",),
     "submission": ("SharedOptions", "SubmitOptions"),
     "task_info": (
         "Attempt",

@@ -29,6 +29,7 @@ from pullwork.node_info import (
 from pullwork.payload import Encoded
 from pullwork.queues import Queues
 from pullwork.results import Results
+from pullwork.services import Services
 from pullwork.submission import SharedOptions, SubmitOptions, call_spec, make_spec
 from pullwork.submitter import Submitter, chunks, index_of
 from pullwork.task_info import Explanation, TaskFilter, TaskInfo, TaskState
@@ -71,6 +72,7 @@ class Client:
         self._submitter: Final = Submitter(self._connection)
         self._results: Final = Results(self._connection, self.owner)
         self.queues: Final = Queues(self._connection)
+        self.services: Final = Services(self._connection)
 
     async def __aenter__(self) -> Self:
         self._connection.open()

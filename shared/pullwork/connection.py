@@ -18,9 +18,15 @@ import grpc
 import grpc.aio
 
 from pullwork.channel import open_channel
-from pullwork.errors import DeadlineError, PullworkError, UnavailableError
+from pullwork.errors import (
+    DeadlineError,
+    NodeUnreachableError,
+    PullworkError,
+    UnavailableError,
+)
 from pullwork.status import from_rpc_error
 from pullwork.v1 import (
+    orchestrator_service_pb2_grpc,
     queue_service_pb2_grpc,
     registry_service_pb2_grpc,
     task_service_pb2_grpc,
@@ -115,6 +121,11 @@ class Connection:
     def queues(self) -> queue_service_pb2_grpc.QueueServiceAsyncStub:
         """What is asked about queues."""
         return queue_service_pb2_grpc.QueueServiceStub(self.channel)
+
+    @cached_property
+    def services(self) -> orchestrator_service_pb2_grpc.OrchestratorServiceAsyncStub:
+        """What is asked about services and their instances."""
+        return orchestrator_service_pb2_grpc.OrchestratorServiceStub(self.channel)
 
     @cached_property
     def registry(self) -> registry_service_pb2_grpc.RegistryServiceAsyncStub:
@@ -232,7 +243,7 @@ class Connection:
                 stream.cancel()
             wait_s = backoff.next_s()
             too_late = ends is not None and time.monotonic() + wait_s > ends
-            if too_late or not isinstance(failure, UnavailableError):
+            if too_late or not isinstance(failure, UnavailableError) or _is_told(failure, ends):
                 raise self._explained(failure)
             await asyncio.sleep(wait_s)
 
@@ -253,3 +264,8 @@ class Connection:
             if self._closed and not (caller is not None and caller.cancelling()):
                 raise UnavailableError("this client is closed") from None
             raise
+
+
+def _is_told(failure: PullworkError, ends: float | None) -> bool:
+    """Tells whether a stream that never stood was refused for a node's sake, not the master's."""
+    return ends is not None and isinstance(failure, NodeUnreachableError)

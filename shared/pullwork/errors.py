@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from pullwork.service_info import ServiceInfo
     from pullwork.task_info import Failure, TaskInfo
 
 DOMAIN = "pullwork"
@@ -200,6 +201,16 @@ class TaskCancelledError(TaskError):
     """The task was cancelled."""
 
     reason = "TASK_CANCELLED"
+
+
+class RolloutFailedError(PullworkError):
+    """A change of a service did not come through; raised only where somebody waits for it."""
+
+    reason = "ROLLOUT_FAILED"
+
+    def __init__(self, message: str = "", *, service: ServiceInfo | None = None) -> None:
+        super().__init__(message, metadata={"service": service.name} if service else None)
+        self.service = service
 
 
 class PayloadError(PullworkError):

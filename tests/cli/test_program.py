@@ -39,6 +39,7 @@ from pullwork.errors import (
 )
 
 COMMANDS = (
+    *("apply", "nodes", "services"),
     *("cancel", "config", "demo", "drain", "evict", "explain", "get", "health", "list", "master"),
     *("members", "queues", "retry", "run", "submit", "version", "wait", "watch", "worker"),
     "workers",

@@ -30,14 +30,16 @@ class ExitCode(enum.IntEnum):
 
 _MEANINGS = {
     ExitCode.OK: "done",
-    ExitCode.FAILED: "a task failed or was cancelled; the demo's totals are wrong; a service "
-    "could not go on, or is not well",
+    ExitCode.FAILED: "a task failed or was cancelled; a change of a service failed, or "
+    "`apply --dry-run` found differences; the demo went wrong; a master or worker could not go "
+    "on, or is not well",
     ExitCode.BAD_INPUT: "wrong usage, bad input or bad settings",
-    ExitCode.NOT_FOUND: "no such task, worker or queue",
+    ExitCode.NOT_FOUND: "no such task, worker, queue, service or instance",
     ExitCode.UNREACHABLE: "the master could not be reached, or gave no answer in time",
-    ExitCode.REFUSED: "the master refused: a conflict, an ended task, a full queue or disk",
+    ExitCode.REFUSED: "the master refused: a conflict, a taken name, an ended task, a full queue "
+    "or disk",
     ExitCode.BUG: "an unexpected error: a bug, or a broken installation",
-    ExitCode.TIMED_OUT: "the time given with --timeout is over; the tasks go on",
+    ExitCode.TIMED_OUT: "the time of --timeout is over; the tasks and services go on",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
 }
 
@@ -47,7 +49,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
     from pullwork import errors as e
 
     table: Sequence[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitCode]] = (
-        (e.TaskError, ExitCode.FAILED),
+        ((e.TaskError, e.RolloutFailedError), ExitCode.FAILED),
         (
             (e.InvalidFieldError, e.PayloadError, e.SettingsError, e.TaskDefinitionError),
             ExitCode.BAD_INPUT,

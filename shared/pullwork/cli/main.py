@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pullwork.cli.commands import (
+    apply,
     change,
     config,
     conformance,
@@ -17,15 +18,19 @@ from pullwork.cli.commands import (
     look,
     nodes,
     queues,
+    services,
     submit,
     version,
 )
 from pullwork.cli.exits import ExitCode
 from pullwork.cli.group import RootGroup, add_placeholders, help_of, service_entries
 
-_HELP = """Durable distributed work: one master keeps tasks, workers pull them.
+_HELP = """Durable distributed work: one master keeps tasks, workers pull them. Programs that
+never end are services: they are kept running over the same workers.
 
 Execution is at least once; acceptance of a result is exactly once."""
+
+_KEPT = "Programs that are kept running"
 
 
 def _tell_version(asked: bool) -> None:
@@ -60,6 +65,9 @@ def make_app() -> typer.Typer:
     }
     for name, function in tasks.items():
         app.command(name, help=help_of(function), rich_help_panel="Tasks")(function)
+    services.add_to(app, _KEPT)
+    app.command("apply", help=help_of(apply.apply), rich_help_panel=_KEPT)(apply.apply)
+    app.command("nodes", help=help_of(services.nodes), rich_help_panel=_KEPT)(services.nodes)
     queues.add_to(app)
     cluster: dict[str, Callable[..., None]] = {
         "workers": nodes.workers,

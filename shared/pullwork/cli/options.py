@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pullwork.cli.complete import complete_queue, complete_type
+from pullwork.cli.complete import complete_queue, complete_service, complete_type
 
 Address = Annotated[
     str | None,
@@ -35,3 +35,7 @@ Type = Annotated[
 ]
 Owner = Annotated[str | None, typer.Option("--owner", "-o", help="This owner's only.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Service = Annotated[
+    str,
+    typer.Argument(metavar="SERVICE", help="Its name.", autocompletion=complete_service),
+]

@@ -10,6 +10,7 @@ from pullwork.cli.documents import is_json
 
 if TYPE_CHECKING:
     from pullwork.payload import Encoded
+    from pullwork.service_info import InstanceExit, InstanceInfo, ServiceInfo
     from pullwork.task_info import Failure, TaskInfo
 
 _STYLES: Final = {
@@ -22,6 +23,17 @@ _STYLES: Final = {
     "CONNECTED": "green",
     "SUSPECT": "yellow",
     "EXPIRED": "red",
+    "PENDING": "cyan",
+    "PULLING": "cyan",
+    "STARTING": "yellow",
+    "HEALTHY": "green",
+    "UNHEALTHY": "red",
+    "STOPPING": "magenta",
+    "ROLLING": "yellow",
+    "DONE": "green",
+    "RETURNING": "red",
+    "RETURNED": "red",
+    "PAUSED": "red",
 }
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
@@ -100,3 +112,36 @@ def news_of(task: TaskInfo) -> str:
     if task.state == "SCHEDULED":
         return ago(task.ready_at, now_utc())
     return ""
+
+
+def exit_text(ended: InstanceExit | None) -> str:
+    """Returns how an instance ended the last time, in one line."""
+    if ended is None:
+        return ""
+    code = "" if ended.code is None or str(ended.code) in ended.reason else f" ({ended.code})"
+    return " ".join(f"{ended.reason}{code}".split())
+
+
+def why_of(instance: InstanceInfo) -> str:
+    """Returns what is worth knowing of an instance beside its state, in a few words."""
+    said = ["its node can't be reached"] if instance.disconnected else []
+    if instance.reason:
+        said.append(" ".join(instance.reason.split()))
+    ended = exit_text(instance.last_exit)
+    if ended and ended not in instance.reason and instance.state != "HEALTHY":
+        said.append(f"before: {ended}")
+    return "; ".join(said)
+
+
+def addresses_of(instance: InstanceInfo) -> str:
+    """Returns where an instance can be reached; names where there are several."""
+    found = instance.addresses
+    host = {it: f"[{it.host}]" if ":" in it.host else it.host for it in found}
+    if len(found) == 1:
+        return f"{host[found[0]]}:{found[0].port}"
+    return " ".join(f"{it.name}={host[it]}:{it.port}" for it in found)
+
+
+def program_of(service: ServiceInfo) -> str:
+    """Returns what a service runs: its image, or its command."""
+    return service.spec.image or " ".join(service.spec.command or ())
