@@ -157,7 +157,10 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A task of an instance that ended by itself: it is to be followed, or forgotten."""
+    """A task of an instance that ended by itself: it is to be followed, or forgotten.
+
+    It is seen until a plan says that it is done: one that finds no place waits so.
+    """
 
     instance: Instance
     exit: Exit
@@ -170,6 +173,7 @@ class Remnant:
     task_id: str
     id: str
     service: str
+    # It may be gone: then this is as it reported last.
     node: str
 
 
@@ -188,7 +192,9 @@ class Node:
     memory_bytes: int = 0
     instances_max: int = 100
     draining: bool = False
-    # Since when it can't be reached; 0: it can.
+    # Since when it can't be reached; 0: it can. One that has not reported since it registered
+    # can't, since nobody knows what it has; one that was not heard since the master started is
+    # gone since that.
     gone_since_ms: int = 0
     # Since when it can be reached.
     joined_ms: int = 0
@@ -237,7 +243,11 @@ class Stop(NamedTuple):
 
 
 class Roll(NamedTuple):
-    """Store how far a service's change came; with `back`, its last good version stands again."""
+    """Store how far a service's change came.
+
+    With `back`, `good_version` and what its instances were made of are wanted again: it becomes
+    the service's `version`; numbers and policies stay as they are.
+    """
 
     service: str
     # The service's revision at which this was decided: at another it is void.
@@ -249,7 +259,10 @@ class Roll(NamedTuple):
 
 
 class Lack(NamedTuple):
-    """So many instances of a service have no place, and why, in one sentence."""
+    """So many instances of a service have no place, and why, in one sentence.
+
+    None are missing: a step of an update, or one that is to leave its node, waits for a place.
+    """
 
     service: str
     missing: int

@@ -1,0 +1,114 @@
+"""Which instance ends first where there are too many, and when one too many is meant.
+
+Those that are not well go first, then those that are to leave their node, then always the youngest
+on the fullest node: what is left is as even as can be.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from pullwork_master.reconciler.model import Instance, Phase
+from pullwork_master.reconciler.placement import value_of
+from pullwork_master.reconciler.standing import Standing, number_of
+
+
+def fullest_first(
+    standing: Standing, chosen: Iterable[Instance], most: int, before: Iterable[Instance] = ()
+) -> Iterator[Instance]:
+    """Yields at most so many, each time the youngest on the node with the most of the service.
+
+    `before` have gone already.
+    """
+    spots, spread_by = standing.board.spots, standing.wanted.spread_by
+    on_node = Counter(each.node for each in standing.there)
+    on_node.subtract(each.node for each in before)
+    value = {name: value_of(spots[name], spread_by) if name in spots else "" for name in on_node}
+    on_value: Counter[str] = Counter()
+    for name, count in on_node.items():
+        on_value[value[name]] += count
+    waiting: defaultdict[str, list[tuple[int, int, str, Instance]]] = defaultdict(list)
+    for each in chosen:
+        # Two of one moment: that with the greater number is the younger.
+        age = (-each.created_ms, -number_of(each.id)[0], each.task_id)
+        waiting[each.node].append((*age, each))
+    for line in waiting.values():
+        heapq.heapify(line)
+    for _ in range(most):
+        if not waiting:
+            return
+        name = max(waiting, key=lambda it: (on_value[value[it]], on_node[it], _load(standing, it)))
+        *_, each = heapq.heappop(waiting[name])
+        if not waiting[name]:
+            del waiting[name]
+        on_node[name] -= 1
+        on_value[value[name]] -= 1
+        yield each
+
+
+def _load(standing: Standing, name: str) -> tuple[int, str]:
+    spot = standing.board.spots.get(name)
+    return (int(spot.load * 10) if spot is not None else 0, name)
+
+
+def shed(standing: Standing, surplus: int) -> list[Instance]:
+    """Returns which end if so many are too many."""
+    if surplus <= 0:
+        return []
+    leaving = {each.task_id for each in standing.leaving()}
+    gone = {each.task_id for each in standing.gone}
+    version = standing.service.version
+    ranks: defaultdict[int, list[Instance]] = defaultdict(list)
+    for each in standing.there:
+        if each.task_id in gone:
+            rank = 0
+        elif each.phase is not Phase.HEALTHY:
+            rank = 1
+        elif each.task_id in leaving:
+            rank = 2
+        else:
+            rank = 3 if each.version != version and not standing.paused else 4
+        ranks[rank].append(each)
+    ended: list[Instance] = []
+    for rank in sorted(ranks):
+        left = surplus - len(ended)
+        ended += list(islice(fullest_first(standing, ranks[rank], left, ended), left))
+    return ended
+
+
+def meant_surplus(standing: Standing) -> int:
+    """Returns how many may be too many for the time being, since something is to take over.
+
+    One, while it is not ready: for an instance that is to leave its node, or that the fullest
+    node is to be relieved of.
+    """
+    pending = [*standing.unready, *(each.instance for each in standing.ended)]
+    if not pending:
+        return 0
+    leaving = {each.task_id for each in standing.leaving()}
+    if any(each.task_id in leaving for each in standing.ready):
+        return 1
+    return int(standing.resting and _relieves(standing, pending))
+
+
+def _relieves(standing: Standing, pending: Iterable[Instance]) -> bool:
+    """Says whether one that is not ready yet makes the spread more even than it is without it."""
+    spots, spread_by = standing.board.spots, standing.wanted.spread_by
+    on_node = Counter(each.node for each in standing.ready)
+    values = {name: value_of(spot, spread_by) for name, spot in spots.items()}
+    on_value: Counter[str] = Counter()
+    for name, count in on_node.items():
+        on_value[values[name]] += count
+    for each in pending:
+        value = values.get(each.node)
+        if value is None:
+            continue
+        if max(on_value.values(), default=0) - on_value[value] >= 2:
+            return True
+        beside = (count for name, count in on_node.items() if values[name] == value)
+        if max(beside, default=0) - on_node[each.node] >= 2:
+            return True
+    return False
