@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
-from typing import Annotated, ClassVar
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from pullwork.log import Format, Level
-from pullwork.settings import DefaultText, Duration, HostPort, MasterAddress, Section, Size
+from pullwork.settings import (
+    Allowed,
+    DefaultText,
+    Duration,
+    HostPort,
+    MasterAddress,
+    Section,
+    Size,
+)
 
 NAME_CHARS_MAX = 128
+NODE_CHARS_MAX = 100
 
 
 def default_slots() -> int:
@@ -24,6 +35,18 @@ def default_slots() -> int:
 def default_name() -> str:
     """Returns host and process: a name for people."""
     return f"{socket.gethostname()}-{os.getpid()}"[-NAME_CHARS_MAX:]
+
+
+def default_node() -> str:
+    """Returns the host name: it stays over restarts."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-")
+    return name[:NODE_CHARS_MAX] or "node"
+
+
+def default_state() -> Path:
+    """Returns where a program keeps what is to outlive it, by the XDG rules."""
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(base) / "pullwork" / "node"
 
 
 class WorkerSettings(Section):
@@ -90,6 +113,43 @@ class WorkerSettings(Section):
     )
     labels: dict[str, str] = Field(
         default={}, max_length=64, description="Free words about this node."
+    )
+    offer: list[Literal["process", "container"]] = Field(
+        default=[],
+        max_length=2,
+        description="What instances of services it keeps on this node: process (programs of the "
+        "node), container (needs a container engine), or both. Its tasks, if it has any, are "
+        "apart from them.",
+    )
+    node: Annotated[
+        str,
+        DefaultText("host name"),
+        Allowed("letters, digits, '.', '_' and '-', beginning with a letter or digit"),
+    ] = Field(
+        default_factory=default_node,
+        description="The node's name, by which its instances are found again: the same after "
+        "every start, and another for each worker that offers instances.",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=NODE_CHARS_MAX,
+    )
+    instances_max: int = Field(
+        default=100, ge=1, le=10_000, description="How many instances it keeps at once."
+    )
+    state: Annotated[Path, DefaultText("pullwork/node in $XDG_STATE_HOME")] = Field(
+        default_factory=default_state,
+        description="The folder for what must outlive this worker: the files and logs of its "
+        "processes.",
+    )
+    advertise_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        max_length=255,
+        description="The host by which others reach the instances of this node.",
+    )
+    pass_env: list[str] = Field(
+        default=["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"],
+        description="The variables of this worker that its process instances get, too; nothing "
+        "else of its environment reaches them.",
     )
     health_listen: HostPort | None = Field(
         default=None,

@@ -51,10 +51,11 @@ def load_abilities(settings: WorkerSettings) -> Abilities:
             )
         content_type = settings.command_content_types.get(type)
         abilities.commands[type] = _command(type, line, content_type)
-    if not abilities.tasks and not abilities.commands:
+    if not abilities.tasks and not abilities.commands and not settings.offer:
         raise SettingsError(
             "there is nothing that this worker can do; name a module with functions marked "
-            "@task, e.g. --tasks myapp.tasks or PULLWORK_WORKER_TASKS=myapp.tasks"
+            "@task, e.g. --tasks myapp.tasks or PULLWORK_WORKER_TASKS=myapp.tasks, or keep "
+            "instances of services: --offer process"
         )
     return abilities
 

@@ -7,9 +7,9 @@ import logging
 import signal
 import sys
 import uuid
+from collections.abc import Coroutine
 from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -18,6 +18,7 @@ from pullwork.errors import SettingsError
 from pullwork.log import setup
 from pullwork.settings import load
 from pullwork.telemetry import start
+from pullwork_worker import flags
 from pullwork_worker.config import WorkerSettings, default_slots
 from pullwork_worker.executors.child_link import ChildSetup
 from pullwork_worker.executors.command import CommandExecutor
@@ -29,9 +30,14 @@ from pullwork_worker.executors.work import Executor
 from pullwork_worker.health import answering_health
 from pullwork_worker.loading import Abilities, load_abilities
 from pullwork_worker.machine import Machine
+from pullwork_worker.machine.instructions import Exit
+from pullwork_worker.machine.link import Phase
 from pullwork_worker.machine.ticket import Kind
 from pullwork_worker.runner import WorkerRunner
 from pullwork_worker.session import Identity, Session
+
+if TYPE_CHECKING:
+    from pullwork_worker.services.node import Node
 
 log = logging.getLogger("pullwork.worker")
 
@@ -97,12 +103,63 @@ async def work(
 ) -> int:
     """Works until a signal or the master ends it; returns the exit code.
 
-    Raises SettingsError if it can't listen where it is told to answer health checks.
+    Raises SettingsError if it can't listen where it is told to answer health checks, or can't
+    offer what it is told to.
     """
-    runner = make_worker(settings, abilities, tracing)
+    node = make_node(settings)
+    runners: list[WorkerRunner] = [] if node is None else [node.runner]
+    lives = [] if node is None else [node.run()]
+    if abilities.kinds():
+        worker = make_worker(settings, abilities, tracing)
+        runners.append(worker)
+        lives.append(_live(worker, settings, abilities))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, runner.drain, number.name)
+        loop.add_signal_handler(number, _drain, runners, number.name)
+    links = [runner.machine.link for runner in runners]
+
+    def connected() -> bool:
+        there = [link for link in links if link.phase < Phase.LEAVING]
+        return bool(there) and all(link.in_contact(loop.time()) for link in there)
+
+    try:
+        async with answering_health(settings.health_listen, connected):
+            overs = await _together(lives, runners)
+    finally:
+        for life in lives:
+            life.close()  # of those that did not begin
+    for over in overs:
+        log.log(logging.ERROR if over.code else logging.INFO, "worker ends: %s", over.reason)
+    return max(over.code for over in overs)
+
+
+def make_node(settings: WorkerSettings) -> Node | None:
+    """Puts a node together if the worker offers instances; else loads nothing of it."""
+    if not settings.offer:
+        return None
+    from pullwork_worker.services.node import Node
+
+    return Node(settings)
+
+
+def _drain(runners: list[WorkerRunner], reason: str) -> None:
+    for runner in runners:
+        runner.drain(reason)
+
+
+async def _together(
+    lives: list[Coroutine[Any, Any, Exit]], runners: list[WorkerRunner]
+) -> list[Exit]:
+    """Lives all lives; one that ends badly has the others end, too."""
+    tasks = [asyncio.create_task(life) for life in lives]
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    if rest and any(task.exception() is not None or task.result().code for task in done):
+        _drain(runners, "a part of this worker ended")
+    await asyncio.wait(tasks)
+    return [task.result() for task in tasks]
+
+
+async def _live(runner: WorkerRunner, settings: WorkerSettings, abilities: Abilities) -> Exit:
     log.info(
         "worker starts",
         extra={
@@ -113,11 +170,7 @@ async def work(
             "types": ",".join(sorted(abilities.kinds())),
         },
     )
-    link = runner.machine.link
-    async with answering_health(settings.health_listen, lambda: link.in_contact(runner.now())):
-        over = await runner.run()
-    log.log(logging.ERROR if over.code else logging.INFO, "worker ends: %s", over.reason)
-    return over.code
+    return await runner.run()
 
 
 def run(settings: WorkerSettings) -> int:
@@ -134,60 +187,43 @@ def run(settings: WorkerSettings) -> int:
 
 
 def command(
-    tasks: Annotated[
-        list[str] | None,
-        typer.Option("--tasks", "-t", help="A module with @task functions; may be repeated."),
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", "-a", help="The master, as host:port.")
-    ] = None,
-    commands: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--command", help="A program for a type, as 'type=program argument …'; may be repeated."
-        ),
-    ] = None,
-    slots: Annotated[int | None, typer.Option(help="How many tasks to run at once.")] = None,
-    queues: Annotated[
-        list[str] | None,
-        typer.Option("--queue", "-q", help="A queue to serve; may be repeated."),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="The worker's name, for people.")] = None,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option("--label", help="A word about this node, as name=value; may be repeated."),
-    ] = None,
-    memory_limit: Annotated[
-        str | None, typer.Option(help="Memory of each child process, e.g. 512MiB.")
-    ] = None,
-    stop_grace: Annotated[
-        str | None, typer.Option(help="How long a cancelled task may take to end, e.g. 2s.")
-    ] = None,
-    drain_grace: Annotated[
-        str | None, typer.Option(help="How long running tasks may take on SIGTERM, e.g. 30s.")
-    ] = None,
-    look_ahead_max: Annotated[
-        int | None, typer.Option(help="How many tickets to hold beyond the slots.")
-    ] = None,
-    health_listen: Annotated[
-        str | None, typer.Option(help="Where to answer health checks, host:port.")
-    ] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
-    log_format: Annotated[str | None, typer.Option(help="auto, human or json.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A settings file (TOML).")] = None,
+    tasks: flags.Tasks = None,
+    address: flags.Address = None,
+    commands: flags.Commands = None,
+    slots: flags.Slots = None,
+    queues: flags.Queues = None,
+    name: flags.Name = None,
+    labels: flags.Labels = None,
+    memory_limit: flags.MemoryLimit = None,
+    stop_grace: flags.StopGrace = None,
+    drain_grace: flags.DrainGrace = None,
+    look_ahead_max: flags.LookAheadMax = None,
+    offer: flags.Offer = None,
+    node: flags.Node = None,
+    instances_max: flags.InstancesMax = None,
+    state: flags.State = None,
+    advertise_host: flags.AdvertiseHost = None,
+    health_listen: flags.HealthListen = None,
+    log_level: flags.LogLevel = None,
+    log_format: flags.LogFormat = None,
+    config: flags.Config = None,
 ) -> None:
     """Run a worker: pulls tasks from a master when it is free, and runs them.
 
     It may be started before the master, and any number of workers may join at any time. SIGTERM
     or Ctrl-C lets it finish what runs and leave; twice, it leaves at once. Every setting has a
     PULLWORK_WORKER_ variable and a place in the file: see `pullwork config`.
+
+    Instances of services (--offer) outlive their worker: SIGTERM leaves them running, and the next
+    start finds them. Ctrl-C stops them. `pullwork drain` lets the master move them away first; what
+    is still there after the drain grace is left running.
     """
     given: dict[str, object] = {key: value for key, value in locals().items() if key != "config"}
     # A list that was not given may come as an empty one; a 0 was given, and is to be checked.
-    flags = {key: None if value == [] else value for key, value in given.items()}
+    said = {key: None if value == [] else value for key, value in given.items()}
     try:
-        flags |= {"commands": _pairs("--command", commands), "labels": _pairs("--label", labels)}
-        code = run(load(WorkerSettings, flags, config))
+        said |= {"commands": _pairs("--command", commands), "labels": _pairs("--label", labels)}
+        code = run(load(WorkerSettings, said, config))
     except SettingsError as error:
         typer.echo(f"pullwork worker: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from None

@@ -152,11 +152,7 @@ class WorkerRunner:
             if tokens:
                 self._todo.extend(self.machine.taken_back(instruction.slot, tokens, self.now()))
         elif isinstance(instruction, do.Stop):
-            log.info(
-                "stopping a task: %s",
-                instruction.reason,
-                extra={"type": instruction.ticket.type, "slot": instruction.slot},
-            )
+            self.log_stop(instruction)
             kind = kinds[instruction.ticket.type]
             self._executors[kind].stop(instruction.slot, instruction.ticket)
         elif isinstance(instruction, do.Kill):
@@ -168,6 +164,14 @@ class WorkerRunner:
                 "(use executor='process' for such functions)",
                 extra={"type": instruction.ticket.type, "slot": instruction.slot},
             )
+
+    def log_stop(self, instruction: do.Stop) -> None:
+        """Says that an attempt is asked to end."""
+        log.info(
+            "stopping a task: %s",
+            instruction.reason,
+            extra={"type": instruction.ticket.type, "slot": instruction.slot},
+        )
 
     def _do_call(self, session: Session, instruction: Instruction) -> None:
         match instruction:

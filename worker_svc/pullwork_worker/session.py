@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -175,7 +175,7 @@ class Session:
             self._say_away(error)
             self._runner.carry_out(instructions)
             return
-        self._on_payload_bytes_max(answer.payload_bytes_max)
+        self.welcomed(answer)
         kept = frozenset(
             verdict.lease_token
             for verdict in answer.held_verdicts
@@ -259,6 +259,8 @@ class Session:
             log.info("draining: the master asked for it")
             instructions = machine.drain("the master asked for it", now)
         else:
+            if kind == "log_wanted":
+                self.log_wanted(event.log_wanted)
             instructions = machine.stream_event(now)
         self._runner.carry_out(instructions)
 
@@ -332,12 +334,7 @@ class Session:
                 log.debug("report failed: %s", error)
                 runner.carry_out(machine.report_failed(call, runner.now(), random.random()))
             return
-        for verdict, (token, _) in zip(answer.verdicts, call.outcomes, strict=False):
-            if verdict != pb.VERDICT_ACCEPTED:
-                log.info(
-                    "the master did not take an outcome",
-                    extra={"verdict": pb.Verdict.Name(verdict), "lease": token},
-                )
+        self.judged(call, answer.verdicts)
         runner.carry_out(
             machine.report_answered(call, map(ticket_of, answer.tickets), runner.now())
         )
@@ -354,11 +351,29 @@ class Session:
         if self._runner.machine.link.session_id == session_id:
             log.warning("registering anew: %s", error)
             if error.metadata.get("cause") == "NAME_TAKEN":
-                self._take_another_name()
+                self.name_taken()
         self._runner.carry_out(self._runner.machine.session_lost(session_id, self._runner.now()))
 
-    def _take_another_name(self) -> None:
-        """Else this worker and its namesake would end each other's sessions for ever."""
+    # What a session with more to hear than tasks hears here.
+
+    def welcomed(self, answer: pb.RegisterResponse) -> None:
+        """Takes note of what the master said when it registered this worker."""
+        self._on_payload_bytes_max(answer.payload_bytes_max)
+
+    def judged(self, call: do.Report, verdicts: Sequence[pb.Verdict.ValueType]) -> None:
+        """Says which outcomes the master did not take."""
+        for verdict, (token, _) in zip(verdicts, call.outcomes, strict=False):
+            if verdict != pb.VERDICT_ACCEPTED:
+                log.info(
+                    "the master did not take an outcome",
+                    extra={"verdict": pb.Verdict.Name(verdict), "lease": token},
+                )
+
+    def log_wanted(self, wanted: pb.TaskIncomingResponse.LogWanted) -> None:
+        """Has no logs of instances."""
+
+    def name_taken(self) -> None:
+        """Takes another name, or this worker and its namesake would end each other for ever."""
         name, boot_id = self._identity.name, self._identity.boot_id
         mark = f"-{boot_id[:8]}"
         if not name.endswith(mark):

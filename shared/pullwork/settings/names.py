@@ -16,8 +16,11 @@ from pullwork.settings.section import PREFIX, Section
 
 GROUP: Final = "pullwork.settings"
 CONFIG_VARIABLE: Final = "PULLWORK_CONFIG"
-# The command line's own; no settings of a section.
-_OTHER_VARIABLES: Final = frozenset({CONFIG_VARIABLE, "PULLWORK_TRACEBACK"})
+# The command line's own, and what an instance of a service is told of itself; no settings of a
+# section.
+_OTHER_VARIABLES: Final = frozenset(
+    {CONFIG_VARIABLE, "PULLWORK_TRACEBACK", "PULLWORK_INSTANCE", "PULLWORK_SERVICE"}
+)
 
 # A Kubernetes Service or a linked container called `pullwork…` puts these into every
 # environment beside it; they are not ours to refuse.

@@ -83,9 +83,11 @@ class Kind(IntEnum):
     LOOP = 2
     THREAD = 3
     COMMAND = 4
+    INSTANCE = 5
 
 
-# A child or a command can be killed; a coroutine or a thread can only be asked.
+# A child or a command can be killed; a coroutine or a thread can only be asked. An instance is let
+# go of at once: its program outlives its ticket.
 KILLABLE: Final = frozenset({Kind.CHILD, Kind.COMMAND})
 # A child and the loop take attempts ahead, and can tell which of them they have not begun.
 LINED_UP: Final = frozenset({Kind.CHILD, Kind.LOOP})
