@@ -32,6 +32,8 @@ SERVICES := $(wildcard proto/pullwork/v1/*_service.proto)
 PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto
 # KEDA's contract, under the name of the package that its stubs live in.
 SCALER := -I pullwork_master/keda=proto/third_party/keda pullwork_master/keda/externalscaler.proto
+# What the master writes to its disk, likewise.
+STORED := -I pullwork_master/stored=proto/pullwork/store/v1 pullwork_master/stored/service_record.proto
 
 # What the images stand on (else what .ci/engine made, else python:3.11-slim), and their tag.
 IMAGE_BASE ?=
@@ -125,12 +127,13 @@ proto: $(READY_DEV)  ## Remake the stubs under shared/pullwork/v1 from proto/
 	@$(PROTOC) --grpc_python_out=$(STUBS) --mypy_grpc_out=quiet:$(STUBS) $(SERVICES)
 	@$(PROTOC) --python_out=$(MASTER_STUBS) --mypy_out=quiet:$(MASTER_STUBS) \
 	  --grpc_python_out=$(MASTER_STUBS) --mypy_grpc_out=quiet:$(MASTER_STUBS) $(SCALER)
+	@$(PROTOC) --python_out=$(MASTER_STUBS) --mypy_out=quiet:$(MASTER_STUBS) $(STORED)
 
 proto-check: $(READY_DEV)  ## Check that the committed stubs are what proto/ makes
 	@echo "protoc: stubs are fresh"
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  $(MAKE) proto STUBS="$$fresh" MASTER_STUBS="$$fresh"; \
-	  for part in shared/pullwork/v1 master_svc/pullwork_master/keda; do \
+	  for part in shared/pullwork/v1 master_svc/pullwork_master/keda master_svc/pullwork_master/stored; do \
 	    diff -r -x __init__.py -x __pycache__ -x py.typed "$$fresh/$${part#*/}" $$part \
 	      || { echo "remedy: make proto"; exit 1; }; done
 

@@ -27,6 +27,7 @@ from pullwork.v1 import worker_pb2
 from pullwork_master.config import MasterSettings
 from pullwork_master.engine import Engine
 from pullwork_master.gateway.door import Door
+from pullwork_master.orchestrator.orchestrator import Orchestrator
 from pullwork_master.storage.base import StorageError
 from pullwork_master.storage.sqlite import SqliteStorage
 from pullwork_master.views import Views
@@ -60,6 +61,8 @@ class Master:
         """Serves until asked to stop. Errors: SettingsError, StorageError, ListenError."""
         settings = self._settings
         await self._engine.start()
+        orchestrator = Orchestrator(self._engine, self._policy)
+        orchestrator.open(self._storage)
         disk = Views(self._storage.reader())
         server = Server(self._engine, self._policy, disk)
         door = Door(settings.http_listen)

@@ -18,6 +18,7 @@ from pullwork_master.core import model
 from pullwork_master.core.effects import Effects
 from pullwork_master.core.model import Now
 from pullwork_master.engine import Engine
+from pullwork_master.orchestrator.orchestrator import Orchestrator
 from pullwork_master.storage.base import Storage
 from pullwork_master.storage.memory import MemoryStorage
 from pullwork_master.storage.sqlite import SqliteStorage
@@ -41,6 +42,7 @@ class ClusterMaster:
         self._memory = MemoryStorage() if order.data is None else None
         self.address = self._settings.listen
         self._engine: Engine
+        self._orchestrator: Orchestrator
         self._disk: Views
         self._server: Server
         self._writer: asyncio.Task[None]
@@ -58,6 +60,8 @@ class ClusterMaster:
             storage, self._policy, clock=self._now, reserve_bytes=self._settings.disk_reserve
         )
         await self._engine.start()
+        self._orchestrator = Orchestrator(self._engine, self._policy)
+        self._orchestrator.open(storage)
         self._disk = Views(storage.reader())
         self._server = Server(self._engine, self._policy, self._disk)
         port = self._server.bind(self.address)

@@ -86,7 +86,7 @@ def every_comment() -> str:
 
 def _ours(image: bytes) -> tuple[FileDescriptorProto, ...]:
     parsed = FileDescriptorSet.FromString(image)
-    return tuple(file for file in parsed.file if file.package.startswith("pullwork."))
+    return tuple(file for file in parsed.file if file.package == "pullwork.v1")
 
 
 def _comment(file: FileDescriptorProto, path: tuple[int, ...]) -> str:

@@ -13,7 +13,12 @@ ROOT = Path(__file__).parents[2]
 SKIPPED = {"__pycache__", "dist", "build", "pullwork-data", "node_modules", "stubs"}
 HIDDEN_BUT_OURS = {".ci", ".github", ".pre-commit-config.yaml", ".gitignore"}
 VENDORED = ("proto/third_party/", "proto/google/")
-GENERATED = ("shared/pullwork/v1/", "master_svc/pullwork_master/keda/", *VENDORED)
+GENERATED = (
+    "shared/pullwork/v1/",
+    "master_svc/pullwork_master/keda/",
+    "master_svc/pullwork_master/stored/",
+    *VENDORED,
+)
 PACKAGES = ("shared/pullwork/", "master_svc/pullwork_master/", "worker_svc/pullwork_worker/")
 
 

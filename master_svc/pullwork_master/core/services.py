@@ -48,24 +48,23 @@ class Services:
 
     def _expected(self, command: PutService) -> ServiceRow | None:
         """Returns the service as it is; None: there is none, as it must be."""
-        book = self._book
         if command.expect_revision != ABSENT:
             row = self.known(command.name)
             if command.expect_revision not in (ANY, row.revision):
-                raise Rejection(
-                    Reason.REVISION_CONFLICT,
-                    f"service {row.name!r} is at revision {row.revision}, not at "
-                    f"{command.expect_revision}; look at it again",
-                    service=row.name,
-                    revision=str(row.revision),
-                )
+                raise conflict(row, command.expect_revision)
             return row
-        if command.name in book.services:
+        self.check_new(command.name)
+        return None
+
+    def check_new(self, name: str) -> None:
+        """Refuses a service that can't be made. Errors: SERVICE_EXISTS, TOO_MANY_REQUESTS."""
+        book = self._book
+        if name in book.services:
             raise Rejection(
                 Reason.SERVICE_EXISTS,
-                f"there is a service called {command.name!r} already; update or delete it, or "
-                "choose another name",
-                service=command.name,
+                f"there is a service called {name!r} already; update or delete it, or choose "
+                "another name",
+                service=name,
             )
         if len(book.services) >= book.policy.services_max:
             raise Rejection(
@@ -74,7 +73,6 @@ class Services:
                 "delete one that nobody needs",
                 retry_after_ms=SERVICES_FULL_RETRY_MS,
             )
-        return None
 
     def delete(self, command: DeleteService) -> ServiceRow:
         """Forgets a service. Errors: SERVICE_NOT_FOUND."""
@@ -89,7 +87,20 @@ class Services:
         """Returns a service. Errors: SERVICE_NOT_FOUND."""
         row = self._book.services.get(name)
         if row is None:
-            raise Rejection(
-                Reason.SERVICE_NOT_FOUND, f"no service is called {name!r}", service=name
-            )
+            raise unknown(name)
         return row
+
+
+def unknown(name: str) -> Rejection:
+    """Makes the refusal of a service that is not there."""
+    return Rejection(Reason.SERVICE_NOT_FOUND, f"no service is called {name!r}", service=name)
+
+
+def conflict(row: ServiceRow, expected: int) -> Rejection:
+    """Makes the refusal of a change that was thought of at another revision."""
+    return Rejection(
+        Reason.REVISION_CONFLICT,
+        f"service {row.name!r} is at revision {row.revision}, not at {expected}; look at it again",
+        service=row.name,
+        revision=str(row.revision),
+    )

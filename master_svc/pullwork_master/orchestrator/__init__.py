@@ -1,1 +1,1 @@
-"""Services: what is wanted of them is kept and done."""
+"""Services: what is wanted of them is kept, what there is of them is seen, and the gap closed."""

@@ -1,0 +1,143 @@
+"""One node, as its session, its heartbeats and its reports tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from pullwork.v1 import node_service_pb2
+from pullwork_master.core.model import Load, Session
+from pullwork_master.reconciler.model import Node, Remnant, Runner
+
+# How much of what is remembered of a node's load each new heartbeat takes the place of: what
+# counts is about the last five of them.
+_NEW_SHARE: Final = 0.3
+
+
+class Former(NamedTuple):
+    """What is remembered of a task that has ended while its node still has something of it."""
+
+    service: str
+    host_ports: tuple[int, ...]
+    room: tuple[float, int]
+
+
+class Facts(NamedTuple):
+    """What a report says of the node itself."""
+
+    runners: frozenset[Runner] = frozenset()
+    problem: str = ""
+    cpus: float = 0.0
+    memory_bytes: int = 0
+
+
+NO_FACTS: Final = Facts()
+
+
+@dataclass(slots=True, eq=False)
+class KnownNode:
+    """A node that can be reached, or whose instances stand though it can't."""
+
+    name: str
+    # None: it can't be reached, since `gone_since_ms`.
+    session: Session | None = None
+    gone_since_ms: int = 0
+    joined_ms: int = 0
+    # Of its last session, and of the last report.
+    instances_max: int = 0
+    labels: tuple[tuple[str, str], ...] = ()
+    offers: frozenset[Runner] = frozenset()
+    facts: Facts = NO_FACTS
+    # Whether it has reported in this session.
+    reported: bool = False
+    cpu: float = 0.0
+    memory: float = 0.0
+    draining: bool = False
+    # All that it had when it reported last, by task.
+    reports: dict[str, node_service_pb2.InstanceReport] = field(default_factory=dict)
+    # Of those, the tasks that have ended since.
+    formers: dict[str, Former] = field(default_factory=dict)
+    # What its last heartbeat brought, and whether one ever came.
+    _load: Load | None = None
+    _measured: bool = False
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it can't be reached."""
+        return self.session is None
+
+    def join(self, session: Session, now_ms: int) -> None:
+        """Takes note of a new session."""
+        self.session = session
+        self.gone_since_ms = 0
+        self.joined_ms = now_ms
+        self.instances_max = session.slots
+        self.labels = session.labels
+        self.offers = frozenset(each for each in Runner if each.task_type in session.types)
+        self.reported = False
+        self._load = session.load
+        self.look()
+
+    def leave(self, now_ms: int) -> None:
+        """Takes note that its session is over."""
+        self.session = None
+        self.gone_since_ms = now_ms
+
+    def look(self) -> bool:
+        """Takes in what heartbeats changed; returns whether it begins to drain, or ceases to."""
+        session = self.session
+        if session is None:
+            return False
+        load = session.load
+        if load is not self._load:
+            share = _NEW_SHARE if self._measured else 1.0
+            self.cpu += share * (load.cpu - self.cpu)
+            self.memory += share * (load.memory - self.memory)
+            self._load, self._measured = load, True
+        changed = self.draining != session.draining
+        self.draining = session.draining
+        return changed
+
+    def model(self) -> Node:
+        """Returns what the reconciler knows of it."""
+        return Node(
+            name=self.name,
+            runners=self.facts.runners & self.offers,
+            labels=self.labels,
+            cpu=self.cpu,
+            memory=self.memory,
+            cpus=self.facts.cpus,
+            memory_bytes=self.facts.memory_bytes,
+            instances_max=self.instances_max,
+            draining=self.draining,
+            gone_since_ms=self.gone_since_ms,
+            joined_ms=self.joined_ms,
+        )
+
+    def remnants(self, is_live: Callable[[str], bool]) -> list[Remnant]:
+        """Returns what it still has of tasks that have ended, as it reported."""
+        found = []
+        for task_id, report in self.reports.items():
+            if not is_live(task_id):
+                former = self.formers.get(task_id)
+                service = former.service if former else service_of(report.instance_id)
+                found.append(Remnant(task_id, report.instance_id, service, self.name))
+        return found
+
+    def ports_of(self, task_id: str) -> tuple[int, ...]:
+        """Returns the ports that a remnant takes, as far as is known."""
+        former = self.formers.get(task_id)
+        if former is not None:
+            return former.host_ports
+        return tuple(address.port for address in self.reports[task_id].addresses)
+
+    def room_of(self, task_id: str) -> tuple[float, int]:
+        """Returns the cores and the memory that a remnant takes, as far as is known."""
+        former = self.formers.get(task_id)
+        return (0.0, 0) if former is None else former.room
+
+
+def service_of(instance_id: str) -> str:
+    """Returns whose an instance is, by its id."""
+    return instance_id.rpartition("-")[0]
