@@ -76,6 +76,7 @@ class Master:
             stop_watching = self._watched(disk)
             writer = asyncio.create_task(self._engine.run(), name="engine")
             await server.start(self._member(settings.advertise or address))
+            orchestrator.start()
             _warn_of_open_port(host, address)
             log.info(
                 "master serves",
@@ -91,6 +92,7 @@ class Master:
             say_ready()
             await self._serve(writer)
             log.info("master stops")
+            await orchestrator.close()
             # What was asked is decided and told; parked requests and streams end.
             self._engine.stop()
             await writer
@@ -98,6 +100,7 @@ class Master:
             grace = settings.stop_grace
             await asyncio.gather(server.stop(grace), door.stop(grace))
         finally:
+            await orchestrator.close()
             door.close()
             disk.close()
             await self._engine.close()

@@ -77,6 +77,7 @@ class ClusterMaster:
                 version=version("pullwork"),
             )
         )
+        self._orchestrator.start()
 
     def _heard(self, effects: Effects) -> None:
         if effects.changed or effects.news or effects.members or effects.notes:
@@ -95,6 +96,7 @@ class ClusterMaster:
     async def look(self) -> Mapping[str, Contact]:
         """Does all that is due, and returns the sessions by id."""
         await self._engine.look()
+        await self._orchestrator.look()
         return {
             session.id: Contact(bool(session.stream), session.parked is not None)
             for session in self._engine.core.book.sessions.values()
@@ -125,5 +127,6 @@ class ClusterMaster:
         self._engine.stop()
         self._writer.cancel()
         await asyncio.wait({self._writer})
+        await self._orchestrator.close()
         self._disk.close()
         await self._engine.close()

@@ -75,7 +75,10 @@ class Bench:
         await self.engine.close()
 
     async def restart(self) -> None:
+        """Kills the master and starts another; no node has heard of it yet."""
         await self.kill()
+        for node in self.nodes.values():
+            node.session = ""
         await self.start()
 
     async def pass_time(self, ms: int) -> None:
@@ -87,6 +90,39 @@ class Bench:
             for node in self.nodes.values():
                 await node.beat()
             await self.engine.look()
+
+    async def settle(self, rounds: int = 40) -> None:
+        """Has master and nodes act in turn until neither has anything more to do."""
+        for _ in range(rounds):
+            before = self.picture()
+            await self.services.look()
+            for node in self.nodes.values():
+                if node.session:
+                    await node.work()
+            if self.picture() == before:
+                return
+        raise AssertionError(f"it does not come to rest: {before}")
+
+    def picture(self) -> object:
+        """All that changes while master and nodes act."""
+        lives = self.roster.stock.lives.values()
+        return (
+            sorted((live.task_id, live.phase, live.spec.version) for live in lives),
+            {row.name: row.revision for row in self.engine.core.book.services.values()},
+            {name: sorted(node.has) for name, node in self.nodes.items()},
+            sorted(self.roster.stock.over),
+        )
+
+    def tasks(self, service: str = "web") -> dict[str, str]:
+        """The live tasks of a service, by instance."""
+        return {live.spec.instance_id: live.task_id for live in self.roster.stock.of(service)}
+
+    def running(self) -> dict[str, list[str]]:
+        """What runs on each node, by instance."""
+        return {
+            name: sorted(each.instance_id for each in node.has.values())
+            for name, node in self.nodes.items()
+        }
 
     async def node(self, name: str, slots: int = 10, **more: Any) -> Node:
         """Has a node join, and report what it has: nothing."""

@@ -40,8 +40,10 @@ class KnownNode:
     """A node that can be reached, or whose instances stand though it can't."""
 
     name: str
-    # None: it can't be reached, since `gone_since_ms`.
+    # None: it has none.
     session: Session | None = None
+    # Since when it can't be reached; 0: it can. While it has not reported in its session it can't,
+    # since nobody knows what it has.
     gone_since_ms: int = 0
     joined_ms: int = 0
     # Of its last session, and of the last report.
@@ -49,8 +51,6 @@ class KnownNode:
     labels: tuple[tuple[str, str], ...] = ()
     offers: frozenset[Runner] = frozenset()
     facts: Facts = NO_FACTS
-    # Whether it has reported in this session.
-    reported: bool = False
     cpu: float = 0.0
     memory: float = 0.0
     draining: bool = False
@@ -65,24 +65,27 @@ class KnownNode:
     @property
     def is_gone(self) -> bool:
         """Whether it can't be reached."""
-        return self.session is None
+        return self.gone_since_ms != 0
 
     def join(self, session: Session, now_ms: int) -> None:
         """Takes note of a new session."""
         self.session = session
-        self.gone_since_ms = 0
-        self.joined_ms = now_ms
+        self.gone_since_ms = self.gone_since_ms or now_ms
         self.instances_max = session.slots
         self.labels = session.labels
         self.offers = frozenset(each for each in Runner if each.task_type in session.types)
-        self.reported = False
         self._load = session.load
         self.look()
+
+    def back(self, now_ms: int) -> None:
+        """Takes note of the first report of its session."""
+        self.gone_since_ms = 0
+        self.joined_ms = now_ms
 
     def leave(self, now_ms: int) -> None:
         """Takes note that its session is over."""
         self.session = None
-        self.gone_since_ms = now_ms
+        self.gone_since_ms = self.gone_since_ms or now_ms
 
     def look(self) -> bool:
         """Takes in what heartbeats changed; returns whether it begins to drain, or ceases to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
@@ -13,6 +14,7 @@ from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.core.services import conflict, unknown
 from pullwork_master.engine import Engine
 from pullwork_master.orchestrator import records, showing
+from pullwork_master.orchestrator.loop import Loop
 from pullwork_master.orchestrator.nodes import Facts
 from pullwork_master.orchestrator.roster import Roster
 from pullwork_master.reconciler.model import NODE_PREFIX
@@ -46,6 +48,8 @@ class Orchestrator:
         self._engine = engine
         settle_ms = max(SETTLE_MS, 2 * policy.heartbeat_ms)
         self.roster = Roster(engine.term, engine.now, self._refusal, settle_ms)
+        self._loop = Loop(engine, self.roster)
+        self._running: asyncio.Task[None] | None = None
 
     def open(self, storage: Storage) -> None:
         """Takes in what stands on the disk, and listens from now on."""
@@ -56,6 +60,20 @@ class Orchestrator:
             reader.close()
         self.roster.load(self._engine.core.book.services.values(), tasks)
         self._engine.listen(self.roster.heard)
+
+    def start(self) -> None:
+        """Makes what there is into what is wanted, from now on until `close`."""
+        self._running = asyncio.create_task(self._loop.run(), name="services")
+
+    async def look(self) -> None:
+        """Does what is due now; for whoever moves the clock."""
+        await self._loop.look()
+
+    async def close(self) -> None:
+        """Ends what `start` began; what is under way is decided, if the engine still runs."""
+        self._loop.stop()
+        if self._running is not None:
+            await self._running
 
     # --- what is wanted -------------------------------------------------------------------
 

@@ -164,12 +164,16 @@ class Roster:
         before, node.reports = node.reports, {each.task_id: each for each in reports}
         for task_id in [each for each in node.formers if each not in node.reports]:
             del node.formers[task_id]
-        changed = facts != node.facts or not node.reported or node.look()
-        node.facts, node.reported = facts, True
+        changed = facts != node.facts or node.is_gone or node.look()
+        node.facts = facts
+        came_back = node.is_gone
         for task_id in {**before, **node.reports}:
             if before.get(task_id) != node.reports.get(task_id):
                 self._report_changed(node, task_id, before)
                 changed = True
+        if came_back:
+            node.back(self._now().wall_ms)
+            self._refresh_node(node)
         if node.name in self._awaited:
             self._awaited.discard(node.name)
             self._settle()
@@ -206,7 +210,7 @@ class Roster:
         for node in list(self.nodes.values()):
             node.look()
             gone_ms = now.wall_ms - node.gone_since_ms if node.gone_since_ms else 0
-            if gone_ms > FORGET_NODE_MS and not self.stock.on(node.name):
+            if node.session is None and gone_ms > FORGET_NODE_MS and not self.stock.on(node.name):
                 del self.nodes[node.name]
         if not self._awaited:
             return 0
