@@ -64,7 +64,7 @@ class Master:
         orchestrator = Orchestrator(self._engine, self._policy)
         orchestrator.open(self._storage)
         disk = Views(self._storage.reader())
-        server = Server(self._engine, self._policy, disk)
+        server = Server(self._engine, self._policy, disk, orchestrator)
         door = Door(settings.http_listen)
         try:
             port = server.bind(settings.listen)

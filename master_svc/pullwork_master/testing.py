@@ -63,7 +63,7 @@ class ClusterMaster:
         self._orchestrator = Orchestrator(self._engine, self._policy)
         self._orchestrator.open(storage)
         self._disk = Views(storage.reader())
-        self._server = Server(self._engine, self._policy, self._disk)
+        self._server = Server(self._engine, self._policy, self._disk, self._orchestrator)
         port = self._server.bind(self.address)
         self.address = f"{self.address.rpartition(':')[0]}:{port}"
         self._writer = asyncio.create_task(self._engine.run(), name="engine")

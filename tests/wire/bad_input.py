@@ -32,6 +32,7 @@ class World:
     running_id: str
     ended_id: str
     page_token: str
+    node_session: str
 
 
 class Row(NamedTuple):

@@ -8,21 +8,29 @@ import grpc
 import grpc.aio
 import pytest
 from bad_input import CLIENTS, SPECS, Row, World
+from bad_service_input import NODES, SERVICES
 from bad_worker_input import OPERATORS, WORKERS
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from node_by_hand import create, node
 from wired_master import WiredMaster, read, succeeded
 
 from pullwork.errors import BY_REASON, DOMAIN
 from pullwork.v1 import (
     master_service_pb2,
+    node_service_pb2,
+    orchestrator_service_pb2,
     queue_service_pb2,
     registry_service_pb2,
     task_pb2,
     task_service_pb2,
 )
 
-ROWS = [*SPECS, *CLIENTS, *WORKERS, *OPERATORS]
+ROWS = [*SPECS, *CLIENTS, *WORKERS, *OPERATORS, *SERVICES, *NODES]
+
+
+# Calls whose request is a stream.
+STREAMED = {"SendLogs"}
 
 
 def _name(row: Row) -> str:
@@ -35,6 +43,8 @@ async def _world(master: WiredMaster) -> World:
     ended, running = await worker.request(max_tasks=2)
     await worker.report(succeeded(ended))
     page = await master.tasks.ListTasks(task_service_pb2.ListTasksRequest(page_size=1))
+    await create(master, "web")
+    kept = await node(master)
     return World(
         store_id=master.engine.store_id,
         session=worker.session_id,
@@ -43,6 +53,7 @@ async def _world(master: WiredMaster) -> World:
         running_id=running.task_id,
         ended_id=ended.task_id,
         page_token=page.next_page_token,
+        node_session=kept.session_id,
     )
 
 
@@ -54,14 +65,16 @@ async def _all_there_is(master: WiredMaster) -> list[Any]:
     for worker in workers.workers:
         worker.ClearField("silent_for")
     queues = await master.queues.ListQueues(queue_service_pb2.ListQueuesRequest())
-    return [wholes, workers, queues]
+    services = await master.services.ListServices(orchestrator_service_pb2.ListServicesRequest())
+    nodes = await master.services.ListNodes(orchestrator_service_pb2.ListNodesRequest())
+    return [wholes, workers, queues, services, nodes]
 
 
 async def _call(master: WiredMaster, row: Row, request: Any) -> None:
-    for stub in (master.master, master.tasks, master.queues, master.registry):
+    for stub in master.stubs:
         method = getattr(stub, row.method, None)
         if method is not None:
-            call = method(request, timeout=10)
+            call = method(iter([request]) if row.method in STREAMED else request, timeout=10)
             if isinstance(call, grpc.aio.UnaryStreamCall):
                 await read(call)
             else:
@@ -114,7 +127,7 @@ async def test_a_name_that_two_workers_have_is_refused_with_their_sessions(
 
 
 def test_the_table_tries_every_method_that_can_refuse_a_field() -> None:
-    cannot = {"ListQueues", "WatchRegistry"}
+    cannot = {"ListQueues", "WatchRegistry", "WatchServices"}
     methods = {
         method.name
         for file in (
@@ -122,6 +135,8 @@ def test_the_table_tries_every_method_that_can_refuse_a_field() -> None:
             queue_service_pb2,
             registry_service_pb2,
             master_service_pb2,
+            orchestrator_service_pb2,
+            node_service_pb2,
         )
         for service in file.DESCRIPTOR.services_by_name.values()
         for method in service.methods

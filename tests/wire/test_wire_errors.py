@@ -16,12 +16,16 @@ from wired_master import WiredMaster, read
 from pullwork.errors import BY_REASON, DOMAIN, WIRE_ERRORS, PullworkError
 from pullwork.status import from_rpc_error
 from pullwork.v1 import master_service_pb2 as m
+from pullwork.v1 import node_service_pb2 as n
+from pullwork.v1 import orchestrator_service_pb2 as o
 from pullwork.v1 import queue_service_pb2 as q
 from pullwork.v1 import registry_service_pb2 as r
 from pullwork.v1 import task_pb2
 from pullwork.v1 import task_service_pb2 as t
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.wire.master_service import MasterService
+from pullwork_master.wire.node_service import NodeService
+from pullwork_master.wire.orchestrator_service import OrchestratorService
 from pullwork_master.wire.queue_service import QueueService
 from pullwork_master.wire.registry_service import RegistryService
 from pullwork_master.wire.task_service import TaskService
@@ -56,14 +60,28 @@ CALLS: list[tuple[str, Any]] = [
     ("WatchRegistry", r.WatchRegistryRequest()),
     ("DrainWorker", r.DrainWorkerRequest(worker="w")),
     ("EvictWorker", r.EvictWorkerRequest(worker="w")),
+    ("CreateService", o.CreateServiceRequest(name="w", spec={"image": "i"})),
+    ("GetService", o.GetServiceRequest(name="w")),
+    ("ListServices", o.ListServicesRequest()),
+    ("ScaleService", o.ScaleServiceRequest(name="w", instances=1)),
+    ("UpdateService", o.UpdateServiceRequest(name="w", spec={"image": "i"})),
+    ("DeleteService", o.DeleteServiceRequest(name="w")),
+    ("ListInstances", o.ListInstancesRequest()),
+    ("WatchServices", o.WatchServicesRequest()),
+    ("WatchInstances", o.WatchInstancesRequest()),
+    ("WatchLogs", o.WatchLogsRequest(service="w")),
+    ("ListNodes", o.ListNodesRequest()),
+    ("ReportInstances", n.ReportInstancesRequest(session_id="s")),
+    ("SendLogs", n.SendLogsRequest(session_id="s", log_id="l")),
 ]
 
 
 async def _failed(master: WiredMaster, method: str, request: Any) -> grpc.aio.AioRpcError:
     """Calls a method that must fail."""
-    for stub in (master.master, master.tasks, master.queues, master.registry):
+    for stub in master.stubs:
         if hasattr(stub, method):
-            call = getattr(stub, method)(request, timeout=10)
+            asked = iter([request]) if method == "SendLogs" else request
+            call = getattr(stub, method)(asked, timeout=10)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await (read(call) if isinstance(call, grpc.aio.UnaryStreamCall) else call)
             return caught.value
@@ -109,7 +127,7 @@ async def test_a_rejection_reaches_the_caller_with_all_that_it_says(
 
 
 def test_the_calls_here_are_all_there_are() -> None:
-    modules = (m, t, q, r)
+    modules = (m, t, q, r, o, n)
     methods = [
         method.name
         for module in modules
@@ -134,7 +152,15 @@ async def test_a_bug_tells_an_id_that_is_in_the_log_and_nothing_else(
             raise RuntimeError(SECRET)
 
     for handler in _handlers(master):
-        for name in ("_engine", "_disk", "_registry", "_watchers", "_streams"):
+        for name in (
+            "_engine",
+            "_disk",
+            "_registry",
+            "_watchers",
+            "_streams",
+            "_orchestrator",
+            "_watches",
+        ):
             if hasattr(handler, name):
                 monkeypatch.setattr(handler, name, Broken())
     error = await _failed(master, method, request_)
@@ -154,13 +180,19 @@ async def test_a_bug_tells_an_id_that_is_in_the_log_and_nothing_else(
 
 
 def _handlers(master: WiredMaster) -> list[Any]:
-    """Returns the objects behind the four services, as the server holds them."""
-    kinds = (MasterService, QueueService, RegistryService, TaskService)
-    return [
+    """Returns the objects behind our services, as the server holds them."""
+    kinds = (MasterService, QueueService, RegistryService, TaskService, NodeService)
+    found: list[Any] = [
         each
         for each in gc.get_objects()
         if isinstance(each, kinds) and each._engine is master.engine
     ]
+    found += [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, OrchestratorService) and each._orchestrator is master.orchestrator
+    ]
+    return found
 
 
 async def test_a_bug_in_one_call_leaves_the_others_alone(

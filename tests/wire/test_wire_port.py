@@ -76,7 +76,7 @@ async def test_channelz_answers(master: WiredMaster) -> None:
 
 async def test_a_port_in_use_is_named_with_the_remedy(master: WiredMaster) -> None:
     """(guard) Without `so_reuseport` off, both would bind it and share the calls."""
-    second = Server(master.engine, master.policy, master.disk)
+    second = Server(master.engine, master.policy, master.disk, master.orchestrator)
     with pytest.raises(ListenError) as caught:
         second.bind(master.address)
     message = str(caught.value)
@@ -87,7 +87,9 @@ async def test_a_port_in_use_is_named_with_the_remedy(master: WiredMaster) -> No
 
 async def test_an_address_that_is_not_of_this_machine_is_named(master: WiredMaster) -> None:
     with pytest.raises(ListenError, match=r"192\.0\.2\.1:7733: .*assign requested.*--listen") as it:
-        Server(master.engine, master.policy, master.disk).bind("192.0.2.1:7733")
+        Server(master.engine, master.policy, master.disk, master.orchestrator).bind(
+            "192.0.2.1:7733"
+        )
     assert "another master" not in str(it.value)
 
 

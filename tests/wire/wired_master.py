@@ -17,6 +17,8 @@ from pullwork.status import from_rpc_error
 from pullwork.v1 import master_service_pb2 as pb
 from pullwork.v1 import (
     master_service_pb2_grpc,
+    node_service_pb2_grpc,
+    orchestrator_service_pb2_grpc,
     queue_service_pb2_grpc,
     registry_service_pb2_grpc,
     task_pb2,
@@ -28,6 +30,7 @@ from pullwork_master.core.commands import Deregister
 from pullwork_master.core.limits import Policy
 from pullwork_master.core.model import Now
 from pullwork_master.engine import Engine
+from pullwork_master.orchestrator.orchestrator import Orchestrator
 from pullwork_master.storage.base import Storage
 from pullwork_master.views import Views
 from pullwork_master.wire import server as wire_server
@@ -74,7 +77,9 @@ class WiredMaster:
         """Opens the store, takes a free port and serves."""
         await self.engine.start()
         self.disk = Views(self.storage.reader())
-        self.server = wire_server.Server(self.engine, self.policy, self.disk)
+        self.orchestrator = Orchestrator(self.engine, self.policy)
+        self.orchestrator.open(self.storage)
+        self.server = wire_server.Server(self.engine, self.policy, self.disk, self.orchestrator)
         self.address = f"127.0.0.1:{self.server.bind('127.0.0.1:0')}"
         self._writer = asyncio.create_task(self.engine.run(), name="engine")
         await self.server.start(MASTER)
@@ -83,6 +88,16 @@ class WiredMaster:
         self.tasks = task_service_pb2_grpc.TaskServiceStub(self.channel)
         self.queues = queue_service_pb2_grpc.QueueServiceStub(self.channel)
         self.registry = registry_service_pb2_grpc.RegistryServiceStub(self.channel)
+        self.services = orchestrator_service_pb2_grpc.OrchestratorServiceStub(self.channel)
+        self.nodes = node_service_pb2_grpc.NodeServiceStub(self.channel)
+        self.stubs: tuple[Any, ...] = (
+            self.master,
+            self.tasks,
+            self.queues,
+            self.registry,
+            self.services,
+            self.nodes,
+        )
 
     async def stop(self, grace_s: float = 0) -> None:
         """Stops in the order of `main`; a writer that died says so here."""

@@ -334,4 +334,8 @@ def _told(news: News) -> list[pb.TaskIncomingResponse]:
         events.append(pb.TaskIncomingResponse(drain=pb.TaskIncomingResponse.Drain()))
     if news.available:
         events.append(_available(news.available))
+    events += [
+        pb.TaskIncomingResponse(log_wanted=pb.TaskIncomingResponse.LogWanted(**wanted._asdict()))
+        for wanted in news.logs.values()
+    ]
     return events

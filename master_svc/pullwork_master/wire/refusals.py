@@ -65,6 +65,12 @@ class Refusals(grpc.aio.ServerInterceptor):
 
 
 def _wrap(handler: Any, method: str) -> Handler:
+    if handler.request_streaming:
+        return grpc.stream_unary_rpc_method_handler(
+            _unary(handler.stream_unary, method),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
     if handler.response_streaming:
         return grpc.unary_stream_rpc_method_handler(
             _streaming(handler.unary_stream, method),

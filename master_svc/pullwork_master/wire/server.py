@@ -1,4 +1,4 @@
-"""The port: our four services, KEDA's, health, reflection and channelz on one grpc.aio server."""
+"""The port: our six services, KEDA's, health, reflection and channelz on one grpc.aio server."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from pullwork.listening import refusal
 from pullwork.v1 import (
     master_service_pb2,
     master_service_pb2_grpc,
+    node_service_pb2,
+    node_service_pb2_grpc,
+    orchestrator_service_pb2,
+    orchestrator_service_pb2_grpc,
     queue_service_pb2,
     queue_service_pb2_grpc,
     registry_service_pb2,
@@ -27,14 +31,19 @@ from pullwork.v1 import (
 from pullwork_master.core.limits import Policy
 from pullwork_master.engine import Engine
 from pullwork_master.keda import externalscaler_pb2_grpc
+from pullwork_master.orchestrator.orchestrator import Orchestrator
 from pullwork_master.views import Views
 from pullwork_master.wire import scaler_service
 from pullwork_master.wire.calls import Calls
+from pullwork_master.wire.log_relay import LogRelay
 from pullwork_master.wire.master_service import MasterService
+from pullwork_master.wire.node_service import NodeService
+from pullwork_master.wire.orchestrator_service import OrchestratorService
 from pullwork_master.wire.queue_service import QueueService
 from pullwork_master.wire.refusals import Refusals
 from pullwork_master.wire.registry_service import Registry, RegistryService
 from pullwork_master.wire.scaler_service import ScalerService
+from pullwork_master.wire.service_watch import ServiceWatches
 from pullwork_master.wire.streams import Streams
 from pullwork_master.wire.task_service import TaskService
 from pullwork_master.wire.watchers import Watchers
@@ -44,6 +53,8 @@ SERVICES: Final = (
     task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
     queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"].full_name,
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
+    orchestrator_service_pb2.DESCRIPTOR.services_by_name["OrchestratorService"].full_name,
+    node_service_pb2.DESCRIPTOR.services_by_name["NodeService"].full_name,
 )
 
 
@@ -54,8 +65,11 @@ class ListenError(Exception):
 class Server:
     """A master's gRPC face. `bind`, then `start`; `stop` ends streams first."""
 
-    def __init__(self, engine: Engine, policy: Policy, disk: Views) -> None:
+    def __init__(
+        self, engine: Engine, policy: Policy, disk: Views, orchestrator: Orchestrator
+    ) -> None:
         self._engine = engine
+        self._orchestrator = orchestrator
         self._policy = policy
         self._disk = disk
         self._health = health.aio.HealthServicer()
@@ -83,7 +97,16 @@ class Server:
         scaler = ScalerService(engine, self._disk)
         for listener in (streams.tell, watchers.tell, registry.tell):
             engine.listen(listener)
-        self._stoppers = [streams.stop, watchers.stop, registry.stop, scaler.stop]
+        relay = LogRelay(streams)
+        watches = ServiceWatches(self._orchestrator)
+        self._stoppers = [
+            streams.stop,
+            watchers.stop,
+            registry.stop,
+            scaler.stop,
+            relay.stop,
+            watches.stop,
+        ]
         ours: Any = self.calls
         master_service_pb2_grpc.add_MasterServiceServicer_to_server(
             MasterService(engine, policy, streams, [master]), ours
@@ -94,6 +117,12 @@ class Server:
         queue_service_pb2_grpc.add_QueueServiceServicer_to_server(QueueService(engine), ours)
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(
             RegistryService(engine, registry), ours
+        )
+        orchestrator_service_pb2_grpc.add_OrchestratorServiceServicer_to_server(
+            OrchestratorService(self._orchestrator, relay, watches), ours
+        )
+        node_service_pb2_grpc.add_NodeServiceServicer_to_server(
+            NodeService(engine, self._orchestrator, relay), ours
         )
         externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server(scaler, ours)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

@@ -8,8 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pullwork_master.core.effects import Available, DrainAsked, Effects, Revoked, SessionEnded
+
+
+class LogWanted(NamedTuple):
+    """News for a node: somebody reads the log of an instance; it is no effect of the core."""
+
+    log_id: str
+    task_id: str
+    tail_lines: int
+    follow: bool
 
 
 @dataclass(slots=True)
@@ -20,6 +30,8 @@ class News:
     # Reason → tokens.
     revoked: dict[str, list[str]] = field(default_factory=dict)
     drain: bool = False
+    # By id: as many as there are readers, who take theirs back when they leave.
+    logs: dict[str, LogWanted] = field(default_factory=dict)
     ended: str | None = None
     # Nothing of it came for as long as the worker may wait for a sign of life.
     tick: bool = False
@@ -34,7 +46,7 @@ class Mailbox:
         self._news = News()
         self._bell = asyncio.Event()
 
-    def put(self, news: Available | Revoked | DrainAsked | SessionEnded) -> None:
+    def put(self, news: Available | Revoked | DrainAsked | SessionEnded | LogWanted) -> None:
         """Adds to what waits."""
         waiting = self._news
         if isinstance(news, Available):
@@ -43,9 +55,15 @@ class Mailbox:
             waiting.revoked.setdefault(news.reason, []).extend(news.tokens)
         elif isinstance(news, DrainAsked):
             waiting.drain = True
+        elif isinstance(news, LogWanted):
+            waiting.logs[news.log_id] = news
         else:
             waiting.ended = news.reason
         self._bell.set()
+
+    def take_back(self, log_id: str) -> None:
+        """Forgets that a log was wanted, if that was not told yet."""
+        self._news.logs.pop(log_id, None)
 
     def replace(self) -> None:
         """Ends the stream because another of the same session took its place."""
@@ -92,6 +110,19 @@ class Streams:
         """Forgets a stream, unless another has taken its place."""
         if self._boxes.get(session_id) is box:
             del self._boxes[session_id]
+
+    def want_log(self, session_id: str, wanted: LogWanted) -> bool:
+        """Has a node told that its log is wanted; returns whether it listens."""
+        box = self._boxes.get(session_id)
+        if box is not None:
+            box.put(wanted)
+        return box is not None
+
+    def log_unwanted(self, session_id: str, log_id: str) -> None:
+        """Spares a node what it was not told yet."""
+        box = self._boxes.get(session_id)
+        if box is not None:
+            box.take_back(log_id)
 
     def stop(self) -> None:
         """Ends every stream: a server that stops would wait for them."""

@@ -1,0 +1,381 @@
+"""What instances write reaches who reads it, in its order, at the reader's pace, and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from node_by_hand import HandNode, create, get, node, place, running, texts
+from wired_master import WiredMaster, ended, read, refusal, until
+
+from pullwork.errors import (
+    InstanceNotFoundError,
+    InvalidFieldError,
+    NodeUnreachableError,
+    SessionLostError,
+    ShuttingDownError,
+    TooManyRequestsError,
+)
+from pullwork.v1 import node_service_pb2 as n
+from pullwork.v1 import orchestrator_service_pb2 as o
+from pullwork_master.reconciler.model import Exit
+from pullwork_master.wire import log_relay, service_logs
+from pullwork_master.wire.log_relay import LogRelay
+
+KIB = 1024
+
+
+def logs(master: WiredMaster, **chosen: Any) -> Any:
+    """Opens a stream of lines."""
+    return master.services.WatchLogs(o.WatchLogsRequest(service="web", **chosen))
+
+
+def relay(master: WiredMaster) -> LogRelay:
+    """Returns what passes lines on."""
+    (found,) = [
+        owner
+        for stop in master.server._stoppers
+        if isinstance(owner := getattr(stop, "__self__", None), LogRelay)
+    ]
+    return found
+
+
+async def all_lines(stream: Any) -> dict[str, list[str]]:
+    """Reads a stream to its end; returns the lines of each instance."""
+    told: dict[str, list[str]] = {}
+    async for message in stream:
+        told.setdefault(message.instance, []).extend(texts(message))
+    return told
+
+
+async def test_the_last_lines_of_all_instances_come_each_in_its_order(master: WiredMaster) -> None:
+    made = await running(master, 3)
+    stream = logs(master, tail_lines=7)
+    reading = asyncio.create_task(all_lines(stream))
+    answers = []
+    for _ in range(3):
+        wanted = await made.wanted_log()
+        assert (wanted.tail_lines, wanted.follow) == (7, False)
+        lines = [f"{wanted.task_id} {number}" for number in range(4)]
+        answers.append(made.send_logs(wanted.log_id, lines[:1], lines[1:]))
+    for answer in answers:
+        await answer
+    told = await reading
+    ids = {report.instance_id: task_id for task_id, report in made.has.items()}
+    assert told == {
+        id_: [f"{task_id} {number}" for number in range(4)] for id_, task_id in ids.items()
+    }
+    assert await stream.code() is grpc.StatusCode.OK
+    assert not len(relay(master))
+
+
+async def test_without_a_word_the_last_hundred_lines_are_asked_for(master: WiredMaster) -> None:
+    made = await running(master)
+    stream = logs(master, instance="web-1")
+    wanted = await made.wanted_log()
+    assert (wanted.tail_lines, wanted.follow) == (100, False)
+    assert wanted.task_id in made.has
+    await made.send_logs(wanted.log_id, ["a", "ü"])
+    assert await all_lines(stream) == {"web-1": ["a", "ü"]}
+
+
+async def test_who_leaves_ends_the_call_of_the_node(master: WiredMaster) -> None:
+    made = await running(master)
+    stream = logs(master, follow=True)
+    wanted = await made.wanted_log()
+    assert wanted.follow
+    never = asyncio.Event()
+    answer = made.send_logs(wanted.log_id, ["a"], hold=never)
+    assert texts(await read(stream)) == ["a"]
+    stream.cancel()
+    assert await asyncio.wait_for(answer, 15) == n.SendLogsResponse()
+    assert not len(relay(master))
+
+
+async def test_who_left_before_the_answer_is_not_sent_anything(master: WiredMaster) -> None:
+    made = await running(master)
+    stream = logs(master, follow=True)
+    wanted = await made.wanted_log()
+    stream.cancel()
+    await until(lambda: not len(relay(master)), "the reader is gone")
+    answer = made.send_logs(wanted.log_id, ["a"], hold=asyncio.Event())
+    assert await asyncio.wait_for(answer, 15) == n.SendLogsResponse()
+
+
+async def test_a_slow_reader_slows_the_node_and_costs_no_memory(master: WiredMaster) -> None:
+    made = await running(master)
+    stream = logs(master, follow=True)
+    wanted = await made.wanted_log()
+    sent = 0
+
+    async def flood() -> Any:
+        nonlocal sent
+        yield n.SendLogsRequest(session_id=made.session_id, log_id=wanted.log_id)
+        line = o.LogLine(text="x" * 16 * KIB)
+        for _ in range(400):
+            yield n.SendLogsRequest(lines=[line] * 16)
+            sent += 1
+
+    answer = master.nodes.SendLogs(flood())
+    ahead = []
+    for counted in range(1, 401):
+        await read(stream)
+        for _ in range(4):  # it takes its time: the node could send all of it meanwhile
+            await get(master)
+        ahead.append(sent - counted)
+    await answer
+    # Only what the connections between hold, however much there is: a quarter of a MiB each.
+    assert max(ahead) < 100
+    assert sent == 400
+    stream.cancel()
+
+
+async def test_a_node_that_does_not_listen_is_unreachable(master: WiredMaster) -> None:
+    made = await running(master)
+    made.news.cancel()
+    await until(lambda: not master.mailboxes(), "the stream is gone")
+    error = await refusal(read(logs(master, instance="web-1")))
+    assert isinstance(error, NodeUnreachableError)
+    assert "web-1" in str(error)
+    assert "'n1'" in str(error)
+    assert await all_lines(logs(master)) == {}
+    await made.worker.leave()
+    error = await refusal(read(logs(master, instance="web-1", follow=True)))
+    assert isinstance(error, NodeUnreachableError)
+
+
+async def test_a_node_that_does_not_answer_is_unreachable(
+    master: WiredMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_relay, "ANSWER_S", 0.2)
+    await running(master)
+    error = await refusal(read(logs(master, instance="web-1")))
+    assert isinstance(error, NodeUnreachableError)
+    assert "did not answer" in str(error)
+    assert not len(relay(master))
+
+
+async def test_a_log_that_can_t_be_read_says_why_if_it_is_the_only_one(master: WiredMaster) -> None:
+    made = await running(master)
+    stream = logs(master, instance="web-1")
+    wanted = await made.wanted_log()
+    await made.send_logs(wanted.log_id, problem="its engine keeps no logs")
+    error = await refusal(read(stream))
+    assert isinstance(error, NodeUnreachableError)
+    assert "its engine keeps no logs" in str(error)
+
+
+async def test_one_that_can_t_be_read_does_not_hide_the_others(master: WiredMaster) -> None:
+    made = await running(master, 2)
+    stream = logs(master)
+    first = await made.wanted_log()
+    second = await made.wanted_log()
+    await made.send_logs(first.log_id, problem="no")
+    await made.send_logs(second.log_id, ["a"])
+    assert list((await all_lines(stream)).values()) == [["a"]]
+
+
+async def test_a_reader_who_follows_hears_instances_that_are_made_meanwhile(
+    master: WiredMaster,
+) -> None:
+    made = await running(master)
+    stream = logs(master, follow=True, tail_lines=1)
+    wanted = await made.wanted_log()
+    made.send_logs(wanted.log_id, ["a"], hold=asyncio.Event())
+    assert texts(await read(stream)) == ["a"]
+    await place(master, "n1", 2)
+    await made.take()
+    await made.report()
+    newer = await made.wanted_log()
+    # All that it has said since it began, not only its last line.
+    assert newer.tail_lines == service_logs.TAIL_MAX
+    made.send_logs(newer.log_id, ["b"], hold=asyncio.Event())
+    message = await read(stream)
+    assert (message.instance, texts(message)) == ("web-2", ["b"])
+    stream.cancel()
+
+
+async def test_a_log_that_broke_off_goes_on_where_it_was(
+    master: WiredMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_logs, "RESUME_S", 0.01)
+    made = await running(master)
+    stream = logs(master, follow=True)
+    wanted = await made.wanted_log()
+    broken = master.nodes.SendLogs(_timed(made, wanted.log_id, [1, 2, 3]))
+    assert texts(await read(stream)) == ["1", "2", "3"]
+    broken.cancel()
+    again = await made.wanted_log()
+    assert (again.task_id, again.log_id != wanted.log_id) == (wanted.task_id, True)
+    master.nodes.SendLogs(_timed(made, again.log_id, [1, 2, 3, 4]))
+    assert texts(await read(stream))[-1] == "4"
+    stream.cancel()
+
+
+async def _timed(made: HandNode, log_id: str, numbers: list[int]) -> Any:
+    lines = [o.LogLine(text=str(number), time=Timestamp(seconds=number)) for number in numbers]
+    yield n.SendLogsRequest(session_id=made.session_id, log_id=log_id, lines=lines)
+    await asyncio.Event().wait()
+
+
+async def test_a_reader_who_follows_one_instance_ends_with_it(master: WiredMaster) -> None:
+    made = await running(master)
+    stream = logs(master, instance="web-1", follow=True)
+    wanted = await made.wanted_log()
+    end = asyncio.Event()
+    answer = made.send_logs(wanted.log_id, ["a"], hold=end)
+    assert texts(await read(stream)) == ["a"]
+    await master.tasks.CancelTasks(_by_id(wanted.task_id))
+    made.has.clear()
+    await made.report()
+    # The reconciler would do this: nobody wants the one that ended any more.
+    master.orchestrator.roster.followed([wanted.task_id])
+    end.set()
+    await answer
+    await ended(stream)
+
+
+def _by_id(task_id: str) -> Any:
+    from pullwork.v1 import task_service_pb2
+
+    return task_service_pb2.CancelTasksRequest(task_ids=[task_id])
+
+
+async def test_one_that_waits_for_its_next_start_tells_its_last_words(
+    master: WiredMaster,
+) -> None:
+    await create(master)
+    made = await node(master)
+    kept = master.orchestrator.roster.services["web"]
+    from pullwork_master.core.commands import Submit
+    from pullwork_master.orchestrator import instances
+    from pullwork_master.reconciler.model import Start
+
+    start = Start(
+        "web-1",
+        "web",
+        1,
+        "n1",
+        kept.service.wanted.template,
+        kept.service.wanted.runner,
+        not_before_ms=master.clock.wall_ms + 60_000,
+        last_exit=Exit("it ended with exit code 3", 3, master.clock.wall_ms, "a\nb\nlast\n"),
+    )
+    await master.engine.ask(Submit((instances.new_task(start),)))
+    assert await all_lines(logs(master, tail_lines=2)) == {"web-1": ["b", "last"]}
+    assert await all_lines(logs(master, instance="web-1")) == {"web-1": ["a", "b", "last"]}
+    assert made.has == {}
+
+
+async def test_an_instance_that_is_not_there_is_refused(master: WiredMaster) -> None:
+    await running(master)
+    for follow in (False, True):
+        error = await refusal(read(logs(master, instance="web-2", follow=follow)))
+        assert isinstance(error, InstanceNotFoundError)
+        assert "'web-2'" in str(error)
+
+
+async def test_a_service_without_instances_has_an_empty_log(master: WiredMaster) -> None:
+    await create(master)
+    assert await all_lines(logs(master)) == {}
+
+
+async def test_lines_are_taken_of_the_node_that_was_asked_and_once(master: WiredMaster) -> None:
+    made = await running(master)
+    other = await node(master, "n2")
+    stream = logs(master, follow=True)
+    wanted = await made.wanted_log()
+    for bad, field in (
+        (other.send_logs(wanted.log_id, ["forged"]), "log_id"),
+        (made.send_logs(""), "log_id"),
+        (master.nodes.SendLogs(_messages(n.SendLogsRequest(log_id="x"))), "session_id"),
+        (master.nodes.SendLogs(_messages()), "session_id"),
+    ):
+        error = await refusal(bad)
+        assert isinstance(error, InvalidFieldError)
+        assert error.field == field
+    lost = n.SendLogsRequest(session_id="9-9-9", log_id=wanted.log_id)
+    assert isinstance(await refusal(master.nodes.SendLogs(_messages(lost))), SessionLostError)
+    made.send_logs(wanted.log_id, ["a"], hold=asyncio.Event())
+    assert texts(await read(stream)) == ["a"]
+    error = await refusal(made.send_logs(wanted.log_id, ["twice"]))
+    assert isinstance(error, InvalidFieldError)
+    stream.cancel()
+
+
+async def _messages(*messages: n.SendLogsRequest) -> Any:
+    for message in messages:
+        yield message
+
+
+async def test_a_message_that_is_too_large_is_refused(master: WiredMaster) -> None:
+    made = await running(master)
+    stream = logs(master, instance="web-1")
+    wanted = await made.wanted_log()
+    error = await refusal(made.send_logs(wanted.log_id, ["x" * KIB * KIB]))
+    assert isinstance(error, InvalidFieldError)
+    assert error.field == "lines"
+    assert isinstance(await refusal(read(stream)), NodeUnreachableError)
+
+
+async def test_there_is_a_bound_on_the_logs_that_are_read_at_once(
+    master: WiredMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_relay, "FEEDS_MAX", 1)
+    made = await running(master)
+    first = logs(master, follow=True)
+    await made.wanted_log()
+    error = await refusal(read(logs(master)))
+    assert isinstance(error, TooManyRequestsError)
+    first.cancel()
+
+
+async def test_many_logs_are_read_a_few_at_a_time(
+    master: WiredMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_logs, "AT_ONCE_MAX", 2)
+    made = await running(master, 5)
+    stream = logs(master)
+    reading = asyncio.create_task(all_lines(stream))
+    for _ in range(5):
+        wanted = await made.wanted_log()
+        assert len(relay(master)) <= 2
+        await made.send_logs(wanted.log_id, ["a"])
+    assert len(await reading) == 5
+
+
+async def test_a_stop_ends_logs_by_name_on_both_sides(master: WiredMaster) -> None:
+    made = await running(master)
+    stream = logs(master, follow=True)
+    wanted = await made.wanted_log()
+    answer = made.send_logs(wanted.log_id, ["a"], hold=asyncio.Event())
+    await read(stream)
+    await master.stop(grace_s=10)
+    assert isinstance(await refusal(stream.read()), ShuttingDownError)
+    await asyncio.wait_for(answer, 15)
+
+
+async def test_a_stop_ends_a_reader_who_waits_for_instances(master: WiredMaster) -> None:
+    await create(master)
+    stream = logs(master, follow=True)
+    waits = master.orchestrator.roster.generations._bells
+    await until(lambda: "web" in waits, "the reader waits")
+    await master.stop(grace_s=10)
+    assert isinstance(await refusal(stream.read()), ShuttingDownError)
+
+
+async def test_a_log_that_is_not_read_leaves_nothing_behind(master: WiredMaster) -> None:
+    made = await running(master, 3)
+    before = len(asyncio.all_tasks())
+    stream = logs(master, follow=True)
+    wanted = await made.wanted_log()
+    answer = made.send_logs(wanted.log_id, ["a"])
+    await read(stream)
+    stream.cancel()
+    await answer
+    await until(lambda: len(asyncio.all_tasks()) <= before, "all of it is gone")
+    assert not len(relay(master))
