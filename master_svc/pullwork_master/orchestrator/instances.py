@@ -39,6 +39,9 @@ class Live:
     created_ms: int
     # It waits for this moment; 0: it does not.
     not_before_ms: int
+    # The ports of its node, and the cores and the memory, that it takes.
+    host_ports: tuple[int, ...]
+    room: tuple[float, int]
     report: node_service_pb2.InstanceReport | None = None
     # Since when it has been HEALTHY without a break; 0: it is not.
     healthy_ms: int = 0
@@ -52,17 +55,6 @@ class Live:
         if self.not_before_ms:
             return Phase.FAILED if self.spec.HasField("last_exit") else Phase.PENDING
         return Phase.PENDING if self.report is None else Phase(self.report.state)
-
-    @property
-    def host_ports(self) -> tuple[int, ...]:
-        """The ports of its node that it takes."""
-        return host_ports(self.spec.spec)
-
-    @property
-    def room(self) -> tuple[float, int]:
-        """The cores and the memory that it takes."""
-        resources = self.spec.spec.resources
-        return (resources.cpus, resources.memory_bytes)
 
     def model(self) -> Instance:
         """Returns what the reconciler knows of it."""
@@ -87,12 +79,16 @@ class Live:
 
 def live(task: Task) -> Live:
     """Makes an instance of a task that has not ended."""
+    spec = service_pb2.InstanceSpec.FromString(task.spec.payload)
+    made_of = spec.spec
     return Live(
         task_id=task.spec.id,
         node=task.spec.queue.removeprefix(NODE_PREFIX),
-        spec=service_pb2.InstanceSpec.FromString(task.spec.payload),
+        spec=spec,
         created_ms=task.created_ms,
         not_before_ms=waits_until(task),
+        host_ports=host_ports(made_of),
+        room=(made_of.resources.cpus, made_of.resources.memory_bytes),
     )
 
 

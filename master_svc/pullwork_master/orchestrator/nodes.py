@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -118,15 +117,11 @@ class KnownNode:
             joined_ms=self.joined_ms,
         )
 
-    def remnants(self, is_live: Callable[[str], bool]) -> list[Remnant]:
-        """Returns what it still has of tasks that have ended, as it reported."""
-        found = []
-        for task_id, report in self.reports.items():
-            if not is_live(task_id):
-                former = self.formers.get(task_id)
-                service = former.service if former else service_of(report.instance_id)
-                found.append(Remnant(task_id, report.instance_id, service, self.name))
-        return found
+    def remnant(self, task_id: str) -> Remnant:
+        """Returns what it still has of a task that has ended."""
+        report, former = self.reports[task_id], self.formers.get(task_id)
+        service = former.service if former else service_of(report.instance_id)
+        return Remnant(task_id, report.instance_id, service, self.name)
 
     def ports_of(self, task_id: str) -> tuple[int, ...]:
         """Returns the ports that a remnant takes, as far as is known."""

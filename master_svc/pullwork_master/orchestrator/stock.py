@@ -86,9 +86,8 @@ class Stock:
 
     def remnants(self, node: KnownNode) -> list[Remnant]:
         """Returns what a node still has of tasks that have ended."""
-        return [
-            each for each in node.remnants(self.lives.__contains__) if each.task_id not in self.over
-        ]
+        left = node.reports.keys() - self.lives.keys() - self.over.keys()
+        return [node.remnant(task_id) for task_id in sorted(left)]
 
     def seen(self, nodes: Iterable[KnownNode], *, settled: bool) -> Seen:
         """Returns all that there is, for the reconciler."""
