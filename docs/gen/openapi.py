@@ -174,6 +174,12 @@ class Description:
                 "default": {"description": "It was refused.", "content": problem},
             },
         }
+        if route.makes:
+            made["responses"] = {
+                "201": {"description": "It was made.", "content": self._answer(route)},
+                **made["responses"],
+                "200": {"description": "It would be made.", "content": self._answer(route)},
+            }
         if route.body:
             schema = self._body(route)
             made["requestBody"] = {

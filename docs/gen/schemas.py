@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from pullwork_master.gateway.readable import form_of
+from pullwork_master.gateway.shorthand import short_of
 
 REF = "#/components/schemas/"
 WELL_KNOWN: Mapping[str, dict[str, Any]] = {
@@ -67,7 +68,9 @@ class Schemas:
             return {"type": "object", "additionalProperties": value, **self._told(field.full_name)}
         single = self._single(field)
         if field.is_repeated:
-            return {"type": "array", "items": single, **self._told(field.full_name)}
+            short = None if inner is None else short_of(inner)
+            items = {"anyOf": [single, *map(dict, short.schemas)]} if short else single
+            return {"type": "array", "items": items, **self._told(field.full_name)}
         return single | self._told(field.full_name)
 
     def _single(self, field: FieldDescriptor) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from pullwork_master.wire.refusals import bug
 T = TypeVar("T")
 
 DESCRIPTION_PATH: Final = "/openapi.json"
+CREATED: Final = 201
 LAST_EVENT_ID: Final = "last-event-id"
 WHOLE: Final = "*"
 # No answer is for other origins, for a cache, or for a browser's guess at its kind.
@@ -98,6 +99,8 @@ class Gateway:
         told = await self._off_loop(
             lambda: showing.written(message), message.ByteSize() > INLINE_BYTES_MAX
         )
+        if route.makes and not getattr(asked, "dry_run", False):
+            return Response(told, CREATED, {"Location": raw_path}, "application/json")
         return Response(told, media_type="application/json")
 
     def _describe(self, request: Request) -> Response:

@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 
 from pullwork_master.gateway import readable
 from pullwork_master.gateway.refusals import NotJsonError, refuse_field
+from pullwork_master.gateway.shorthand import expanded
 
 SHOWN_CHARS_MAX: Final = 80
 NAMES_SHOWN_MAX: Final = 20
@@ -142,6 +143,7 @@ def _put(message: Message, field: FieldDescriptor, item: object, name: str) -> N
         raise refuse_field(name, f"is set together with {former}; set one of them")
     if is_own_message(field):
         inner: Any = getattr(message, field.name)
+        inner_type: Any = field.message_type
         if not field.is_repeated:
             inner.SetInParent()
             fill(inner, item, f"{name}.")
@@ -149,7 +151,8 @@ def _put(message: Message, field: FieldDescriptor, item: object, name: str) -> N
         if not isinstance(item, list):
             raise refuse_field(name, f"is {_shown(item)}; it must be a list")
         for number, each in enumerate(item):
-            fill(inner.add(), each, f"{name}[{number}].")
+            place = f"{name}[{number}]"
+            fill(inner.add(), expanded(inner_type, each, place), f"{place}.")
         return
     if not _taken(message, field, item):
         raise _blame(message, field, item, name)

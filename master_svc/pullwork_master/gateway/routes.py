@@ -55,6 +55,11 @@ class Route:
         """What the call takes."""
         return self.method.input_type
 
+    @property
+    def makes(self) -> bool:
+        """Whether the call makes what the path names."""
+        return self.verb == "POST" and self.method.name.startswith("Create")
+
     def fits(self, parts: tuple[str, ...]) -> bool:
         """Says whether a path is one of this route."""
         return len(parts) == len(self.parts) and all(
