@@ -39,7 +39,7 @@ STORED := -I pullwork_master/stored=proto/pullwork/store/v1 pullwork_master/stor
 IMAGE_BASE ?=
 IMAGE_TAG ?= latest
 
-.PHONY: help demo demo-containers images test test-container sim mutants faults bench bench-peers check format proto \
+.PHONY: help demo demo-containers demo-services images test test-container sim mutants faults bench bench-peers check format proto \
   proto-check proto-baseline docs lock examples example-go example-node toolchains clean
 
 help:  ## List these targets
@@ -53,6 +53,9 @@ demo: $(READY)  ## Count words over worker processes, kill one, check the totals
 
 demo-containers: $(READY) images  ## The same over containers, with a second group and a new master
 	@$(BIN)/python examples/containers/demo.py $(if $(DIR),--dir "$(DIR)")
+
+demo-services: $(READY)  ## Keep a program running over three nodes, kill, scale, update (IMAGE=… or ENGINE=1: containers)
+	@$(BIN)/pullwork demo --services $(if $(IMAGE)$(ENGINE),--image "$(or $(IMAGE),pullwork-base)")
 
 images:  ## Build the images pullwork-master and pullwork-worker (IMAGE_BASE=… IMAGE_TAG=…)
 	@docker version >/dev/null || { echo "No Docker Engine answers; the reason is above."; \

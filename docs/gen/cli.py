@@ -53,7 +53,7 @@ they are.
 
 Commands that change a service wait until it is as it is wanted and show how far it is, unless
 `--no-wait`: 0 says that all instances are healthy, 1 that the change failed, 7 that `--timeout`
-passed; on Ctrl-C the service goes on.
+passed; on Ctrl-C the service goes on. [Services](services.md) tells of them.
 
 Commands that change tasks by a filter, delete a service or apply a file ask first; `--yes` answers
 for you, and must be given where nobody is at a terminal.

@@ -84,9 +84,9 @@ class Services:
         """Yields one service as it is now and after each change."""
         return self._thread.iterate(self._services.follow(name))
 
-    def wait_healthy(self, name: str, timeout: float | None = None) -> ServiceInfo:
+    def wait_healthy(self, changed: str | ServiceInfo, timeout: float | None = None) -> ServiceInfo:
         """Waits until a service is as it is wanted; raises RolloutFailedError, DeadlineError."""
-        return self._thread.run(self._services.wait_healthy(name, timeout))
+        return self._thread.run(self._services.wait_healthy(changed, timeout))
 
     def logs(
         self,

@@ -33,6 +33,7 @@ from pullwork.v1 import service_pb2
 PAGE: Final = 500
 # How many lines are asked for again after a break, to go on where it was.
 RESUMED_LINES: Final = 1000
+_GIVEN_UP: Final = (RolloutState.RETURNED, RolloutState.PAUSED)
 
 
 class Services:
@@ -185,19 +186,22 @@ class Services:
 
     async def wait_healthy(
         self,
-        name: str,
+        changed: str | ServiceInfo,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> ServiceInfo:
         """Waits until a service is as it is wanted, and returns it.
 
         Raises RolloutFailedError if its last change was given up (it goes on as the update policy
-        says), and DeadlineError after `timeout` seconds (it goes on).
+        says), and DeadlineError after `timeout` seconds (it goes on). Given what a call answered
+        instead of a name, only what fails after that call counts.
         """
+        name = changed if isinstance(changed, str) else changed.name
+        before = None if isinstance(changed, str) else changed.rollout
         service: ServiceInfo | None = None
         try:
             async with asyncio.timeout(timeout), aclosing(self.follow(name)) as news:
                 async for service in news:
-                    if service.rollout.state in (RolloutState.RETURNED, RolloutState.PAUSED):
+                    if service.rollout.state in _GIVEN_UP and service.rollout != before:
                         raise RolloutFailedError(
                             f"the last change of {name} failed: {service.rollout.reason}",
                             service=service,

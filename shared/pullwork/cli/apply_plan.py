@@ -147,8 +147,7 @@ async def make_plan(client: Client, wanted: Wanted, prune: Label | None) -> Plan
         try:
             change = await _planned(client, name, spec)
         except InvalidFieldError as error:
-            where = f"{name}.{error.field.removeprefix('spec.')}" if error.field else name
-            faults.append(f"{file.called(where)}: {error}")
+            faults.append(_fault(file, name, error))
             continue
         if change is None:
             plan.same.append(name)
@@ -163,6 +162,15 @@ async def make_plan(client: Client, wanted: Wanted, prune: Label | None) -> Plan
                 gone = Change(Action.DELETE, service.name, service.spec, service, [])
                 plan.changes.append(gone)
     return plan
+
+
+def _fault(file: FileOfServices, name: str, error: InvalidFieldError) -> str:
+    """Says what the master refuses, in the words of the file."""
+    part = error.field.removeprefix("spec").lstrip(".")
+    said = str(error)
+    if not error.field or not said.startswith(f"{error.field} "):
+        return f"{file.called(name)}: {said}"
+    return f"{file.called(f'{name}.{part}' if part else name)}{said.removeprefix(error.field)}"
 
 
 async def _planned(client: Client, name: str, spec: ServiceSpec) -> Change | None:

@@ -16,11 +16,13 @@ from pullwork.cli.group import say
 from pullwork.cli.printable import printable
 from pullwork.cli.service_tables import last_words, picture
 from pullwork.cli.words import addresses_of, now_utc, why_of
-from pullwork.service_info import InstanceInfo, RolloutState, ServiceInfo
+from pullwork.service_info import InstanceInfo, InstanceState, RolloutState, ServiceInfo
 
 if TYPE_CHECKING:
     from pullwork.client import Client
 
+# So often an instance of a new service must have been started again to be told as a failure.
+CRASHES: Final = 3
 _ENDS_BADLY: Final = (RolloutState.RETURNED, RolloutState.PAUSED)
 
 
@@ -29,6 +31,8 @@ class End(enum.Enum):
 
     SETTLED = enum.auto()
     FAILED = enum.auto()
+    # Nothing of it was ever well, and an instance ends again and again.
+    CRASHING = enum.auto()
     TIMED_OUT = enum.auto()
     # Nobody wanted to wait.
     UNSEEN = enum.auto()
@@ -134,11 +138,26 @@ class Following:
                     rollout = self.service.rollout
                     if rollout.state in _ENDS_BADLY and rollout != self._before:
                         return End.FAILED
-                    if self.service.settled:
+                    if self._settled():
                         return End.SETTLED
+                    if self._crashes():
+                        return End.CRASHING
         except TimeoutError:
             return End.TIMED_OUT
         raise AssertionError("a report of a service has no end")
+
+    def _settled(self) -> bool:
+        """Tells whether both reports say so: one may be ahead of the other."""
+        there = [it for it in self.instances if it.state is not InstanceState.STOPPING]
+        return self.service.settled and len(there) == self.service.spec.instances
+
+    def _crashes(self) -> bool:
+        """Tells whether a new version ends as soon as it starts, and nobody else will say so: an
+        update is given up by the master, but a service that never was well has nothing to go back
+        to."""
+        return self.service.rollout.state is RolloutState.ROLLING and any(
+            it.version == self.service.version and it.restarts >= CRASHES for it in self.instances
+        )
 
     async def _changes(self) -> AsyncGenerator[None]:
         """Yields each time something was heard of the service or of its instances."""
@@ -180,6 +199,8 @@ class Following:
                 back = service.rollout.state is RolloutState.RETURNED
                 now = "what was there before is back" if back else "it is left as it is"
                 return f"the change of {service.name} failed, {now}: {count}"
+            case End.CRASHING:
+                return f"{service.name}: {count}; what was started ends again and again"
             case End.TIMED_OUT:
                 return f"{service.name}: {count} when the time was over; it goes on"
         return (

@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from pullwork.demo.tasks import NAME_VARIABLE
 from pullwork.errors import PullworkError
@@ -69,7 +69,7 @@ class Cluster:
         assert self._master is not None, "the master is not started"
         return self._master
 
-    async def __aenter__(self) -> Cluster:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -215,7 +215,7 @@ def _tell_end(following: Following, as_json: bool) -> None:
             print_instances(following.instances)
     else:
         say("\n".join([following.told(), *following.why()]))
-    if following.end is End.FAILED:
+    if following.end in (End.FAILED, End.CRASHING):
         raise typer.Exit(ExitCode.FAILED)
     if following.end is End.TIMED_OUT:
         raise typer.Exit(ExitCode.TIMED_OUT)
