@@ -152,7 +152,7 @@ docs: $(READY_DEV)  ## Remake the pages and pictures that are made from code
 lock: $(READY_DEV)  ## Remake the locks of what the images install, with the newest versions
 	@lock="$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate \
 	    --python-version 3.11 --custom-compile-command 'make lock'"; \
-	  eval "$$lock --extra telemetry --output-file requirements.lock pyproject.toml"; \
+	  eval "$$lock --extra containers --extra telemetry --output-file requirements.lock pyproject.toml"; \
 	  $(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 	  | eval "$$lock --output-file requirements-build.lock -"
 

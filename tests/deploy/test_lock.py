@@ -19,6 +19,7 @@ LOCKS: list[tuple[str, list[str]]] = [
     (
         "requirements.lock",
         PROJECT["project"]["dependencies"]
+        + PROJECT["project"]["optional-dependencies"]["containers"]
         + PROJECT["project"]["optional-dependencies"]["telemetry"],
     ),
     ("requirements-build.lock", PROJECT["build-system"]["requires"]),

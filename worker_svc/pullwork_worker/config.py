@@ -146,6 +146,25 @@ class WorkerSettings(Section):
         max_length=255,
         description="The host by which others reach the instances of this node.",
     )
+    publish_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        max_length=255,
+        description="The address of this node at which the ports of its containers are published; "
+        "0.0.0.0 opens them to the network.",
+    )
+    engine: Annotated[str, DefaultText("$DOCKER_HOST, or unix:///var/run/docker.sock")] | None = (
+        Field(
+            default=None,
+            description="Where the container engine is, e.g. unix:///run/podman/podman.sock. "
+            "Whoever may speak to it is root on its machine.",
+        )
+    )
+    images: list[str] = Field(
+        default=["*"],
+        description="The images that may run here, with * for any characters, e.g. "
+        "registry.example.com/team/*. By default any may.",
+    )
     pass_env: list[str] = Field(
         default=["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"],
         description="The variables of this worker that its process instances get, too; nothing "

@@ -48,6 +48,14 @@ State = Annotated[Path | None, typer.Option(help="The folder for the files and l
 AdvertiseHost = Annotated[
     str | None, typer.Option(help="The host by which others reach this node's instances.")
 ]
+Images = Annotated[
+    list[str] | None,
+    typer.Option("--image", help="An image that may run here, e.g. nginx:*; may be repeated."),
+]
+PublishHost = Annotated[
+    str | None, typer.Option(help="The address at which ports of containers are published.")
+]
+Engine = Annotated[str | None, typer.Option(help="Where the container engine is.")]
 HealthListen = Annotated[str | None, typer.Option(help="Where to answer health checks, host:port.")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 LogFormat = Annotated[str | None, typer.Option(help="auto, human or json.")]

@@ -178,7 +178,27 @@ def make_runners(settings: WorkerSettings, environ: Mapping[str, str]) -> list[R
     if "process" in settings.offer:
         env = {name: environ[name] for name in settings.pass_env if name in environ}
         runners.append(ProcessRunner(Path(settings.state), settings.advertise_host, env))
+    if "container" in settings.offer:
+        runners.append(_container_runner(settings, environ))
     return runners
+
+
+def _container_runner(settings: WorkerSettings, environ: Mapping[str, str]) -> Runner:
+    try:
+        from pullwork_worker.services.container import ContainerRunner
+        from pullwork_worker.services.engine import engine_url
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"worker.offer: to run containers the package {error.name!r} is needed; "
+            "pip install 'pullwork[containers]'"
+        ) from error
+    if settings.images == ["*"]:
+        log.warning(
+            "ANY IMAGE MAY RUN HERE: whoever reaches the master decides which; bound it by "
+            "worker.images"
+        )
+    url = engine_url(settings.engine, environ)
+    return ContainerRunner(url, settings.images, settings.publish_host, settings.advertise_host)
 
 
 def _lock(state: Path, node: str) -> int:
