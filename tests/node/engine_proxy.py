@@ -33,25 +33,32 @@ class EngineProxy:
             self._server.close()
             self._server = None
         self._path.unlink(missing_ok=True)
-        for pair in self._pairs:
-            pair.cancel()
-        await asyncio.gather(*self._pairs, return_exceptions=True)
+        # What was accepted a moment ago begins to be served in the next rounds of the loop.
+        for _ in range(3):
+            await asyncio.sleep(0)
+            for pair in self._pairs:
+                pair.cancel()
+            await asyncio.gather(*self._pairs, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._pairs.add(task)
-        far_reader, far_writer = await asyncio.open_unix_connection(ENGINE)
+        far_writer = writer
         try:
+            far_reader, far_writer = await asyncio.open_unix_connection(ENGINE)
             async with asyncio.TaskGroup() as group:
                 group.create_task(_pump(reader, far_writer))
                 group.create_task(_pump(far_reader, writer))
         except* OSError:
             pass
         finally:
-            writer.close()
-            far_writer.close()
+            for it in (writer, far_writer):
+                it.close()
             self._pairs.discard(task)
+            for it in (writer, far_writer):
+                with contextlib.suppress(OSError):
+                    await it.wait_closed()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

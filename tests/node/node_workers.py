@@ -41,12 +41,7 @@ class Workers:
 
     def programs(self) -> list[psutil.Process]:
         """Returns all processes that work in the state folder."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.cwd().startswith(str(self.state)):
-                    found.append(process)
-        return found
+        return programs_in(self.state)
 
     def instance_folders(self) -> list[Path]:
         """Returns the folders of all instances."""
@@ -61,22 +56,39 @@ class Workers:
         """Ends workers and programs, and waits for the shims."""
         for process in self._started:
             process.end()
-        gone = list(self._shims())
-        for program in self.programs():
-            with contextlib.suppress(psutil.Error):
-                program.kill()
-        psutil.wait_procs(gone, timeout=10)
+        end_all_in(self.state)
 
-    def _shims(self) -> Iterator[psutil.Process]:
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if any(str(self.state) in it for it in process.cmdline()):
-                    yield process
+
+def programs_in(state: Path) -> list[psutil.Process]:
+    """Returns all processes that work in a state folder."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cwd().startswith(str(state)):
+                found.append(process)
+    return found
+
+
+def shims_in(state: Path) -> Iterator[psutil.Process]:
+    """Yields the shims that keep instances in a state folder."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(it.startswith(str(state)) for it in process.cmdline()):
+                yield process
+
+
+def end_all_in(state: Path) -> None:
+    """Kills all programs of a state folder, and waits for their shims."""
+    shims = list(shims_in(state))
+    for program in programs_in(state):
+        with contextlib.suppress(psutil.Error):
+            program.kill()
+    psutil.wait_procs(shims, timeout=10)
 
 
 def shim_of(workers: Workers, task_id: str) -> int:
     """Returns the process id of an instance's shim."""
-    (shim,) = [it for it in workers._shims() if task_id in " ".join(it.cmdline())]
+    (shim,) = [it for it in shims_in(workers.state) if task_id in " ".join(it.cmdline())]
     return shim.pid
 
 

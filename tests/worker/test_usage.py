@@ -106,3 +106,13 @@ def test_a_machine_without_control_groups_is_measured(tmp_path: Path) -> None:
     usage = Usage(1.0, groups=tmp_path, of_process=tmp_path / "none")
     assert 0 <= usage.cpu(2.0) <= 1
     assert 0 < usage.memory() < 1
+
+
+def test_what_there_is_to_use_is_what_the_group_is_bound_to(kernel: Kernel) -> None:
+    kernel.this_process("0::/unit")
+    kernel.says("unit/cgroup.controllers", "cpu memory")
+    assert kernel.usage().capacity()[1] > GIB // 4
+    kernel.says("unit/cpu.max", "50000 100000")
+    kernel.says("unit/cpu.stat", "usage_usec 0")
+    kernel.says("unit/memory.max", str(GIB // 4))
+    assert kernel.usage().capacity() == (0.5, GIB // 4)

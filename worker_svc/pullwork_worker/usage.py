@@ -13,6 +13,8 @@ from typing import Final
 
 import psutil
 
+from pullwork_worker.config import default_slots
+
 _GROUPS: Final = Path("/sys/fs/cgroup")
 _OF_THIS_PROCESS: Final = Path("/proc/self/cgroup")
 # Version 1 says "no bound" by a number of about this size.
@@ -65,6 +67,13 @@ class Usage:
         passed_s, spent_s = all_s - self._all_s, busy_s - self._busy_s
         self._all_s, self._busy_s = all_s, busy_s
         return spent_s / passed_s if passed_s > 0 else 0.0
+
+    def capacity(self) -> tuple[float, int]:
+        """Returns the processor cores and the bytes of memory that there are to use."""
+        cores = [bound.cores for bound in self._cpus]
+        bytes_max = [_memory_bound(path) for path in self._memories]
+        all_bytes = psutil.virtual_memory().total
+        return min([float(default_slots()), *cores]), int(min([all_bytes, *bytes_max]))
 
     def memory(self) -> float:
         """Returns the share of the memory in use, 0 to 1."""

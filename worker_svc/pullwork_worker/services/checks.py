@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -71,9 +72,11 @@ async def ask(program: Program, check: Check) -> str:
             return await _ask_http(host, port, check.path)
     except TimeoutError:
         return f"no answer within {check.timeout_s:g} s"
-    except (OSError, StartError) as error:
-        words = error.strerror if isinstance(error, OSError) else None
-        return words or str(error) or type(error).__name__
+    except OSError as error:
+        # Not its own words: they name an address that means nothing to whoever reads them.
+        return os.strerror(error.errno).lower() if error.errno else str(error)
+    except StartError as error:
+        return str(error)
 
 
 async def _ask_command(program: Program, check: Check) -> str:

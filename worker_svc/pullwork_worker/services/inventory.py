@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 import grpc.aio
-import psutil
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pullwork.errors import SessionLostError
@@ -122,13 +121,6 @@ class Inventory:
 
 
 _PASSING: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
-
-
-def capacity() -> tuple[float, int]:
-    """Returns the processor cores and the bytes of memory that this node has."""
-    affinity = psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else None
-    cpus = len(affinity) if affinity else psutil.cpu_count() or 1
-    return float(cpus), int(psutil.virtual_memory().total)
 
 
 def _line(instance: Instance) -> pb.InstanceReport:

@@ -21,12 +21,13 @@ from pullwork_worker.machine import Machine
 from pullwork_worker.machine import instructions as do
 from pullwork_worker.machine.ticket import Kind
 from pullwork_worker.runner import WorkerRunner
-from pullwork_worker.services.inventory import Inventory, capacity
+from pullwork_worker.services.inventory import Inventory
 from pullwork_worker.services.keeper import Keeper
 from pullwork_worker.services.logs import LogSender
 from pullwork_worker.services.process import ProcessRunner
 from pullwork_worker.services.runner import Runner, Scope
 from pullwork_worker.session import Identity, Session
+from pullwork_worker.usage import Usage
 
 # The name and the only queue of a node's worker begin with it.
 NODE_PREFIX: Final = "pullwork.node/"
@@ -136,10 +137,11 @@ class Node:
         self._settings = settings
         self._channel = open_channel(settings.address)
         stub = node_service_pb2_grpc.NodeServiceStub(self._channel)
+        usage = Usage(asyncio.get_running_loop().time())
         self.runner = NodeRunner(machine, settings.drain_grace)
         self.keeper = self.runner.keeper = Keeper(runners, self.runner, lambda: machine.draining)
         self.runner.logs = LogSender(stub, self.keeper)
-        self._inventory = Inventory(stub, self.keeper, self.runner, capacity)
+        self._inventory = Inventory(stub, self.keeper, self.runner, usage.capacity)
         session = NodeSession(settings.address, identity, self.runner, settings.node)
         self.runner.connect(session, {Kind.INSTANCE: self.keeper})
 

@@ -93,6 +93,10 @@ class Log:
             for at in range(0, len(line) or 1, LINE_BYTES_MAX):
                 self._write(head + line[at : at + LINE_BYTES_MAX] + b"\n")
 
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
     def _write(self, line: bytes) -> None:
         # A full disk must not end a program that could go on without a log.
         with contextlib.suppress(OSError):
