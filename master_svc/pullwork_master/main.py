@@ -26,6 +26,7 @@ from pullwork.telemetry import Telemetry, start
 from pullwork.v1 import worker_pb2
 from pullwork_master.config import MasterSettings
 from pullwork_master.engine import Engine
+from pullwork_master.gateway.discovery.listing import Listing
 from pullwork_master.gateway.door import Door
 from pullwork_master.orchestrator.orchestrator import Orchestrator
 from pullwork_master.storage.base import StorageError
@@ -84,7 +85,8 @@ class Master:
             )
             if settings.http_listen:
                 own = (settings.listen, settings.advertise)
-                door.start(server.calls, own, settings.http_hosts)
+                found = Listing(orchestrator.roster)
+                door.start(server.calls, own, settings.http_hosts, found)
                 _warn_of_open_port(settings.http_listen.rpartition(":")[0], door.address)
                 log.info("master serves HTTP", extra={"address": door.address})
             # All that was made until now lives as long as the process: never look at it again.

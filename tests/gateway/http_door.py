@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from wired_master import WiredMaster
 
+from pullwork_master.gateway.discovery.catalogue import Catalogue
 from pullwork_master.gateway.door import Door
 from pullwork_master.wire.calls import Calls
 
@@ -30,12 +31,15 @@ class HttpDoor:
 
 @asynccontextmanager
 async def opened(
-    master: WiredMaster, *names: str, calls: Calls | None = None
+    master: WiredMaster,
+    *names: str,
+    calls: Calls | None = None,
+    catalogue: Catalogue | None = None,
 ) -> AsyncIterator[HttpDoor]:
     """Opens a door for the length of a block."""
     door = Door("127.0.0.1:0")
     door.bind()
-    door.start(calls or master.server.calls, [master.address], names)
+    door.start(calls or master.server.calls, [master.address], names, catalogue)
     try:
         yield HttpDoor(door.address, door)
     finally:

@@ -25,6 +25,8 @@ from pullwork_master.gateway import body, events, problems, reading, showing
 from pullwork_master.gateway.bounds import INLINE_BYTES_MAX
 from pullwork_master.gateway.browsers import Browsers
 from pullwork_master.gateway.context import Aborted, HttpContext
+from pullwork_master.gateway.discovery.catalogue import Catalogue
+from pullwork_master.gateway.discovery.desk import Desk, GoneError
 from pullwork_master.gateway.refusals import CallError, MethodNotAllowedError, refuse_field
 from pullwork_master.gateway.routes import Route, Routes
 from pullwork_master.wire.calls import Calls
@@ -44,19 +46,27 @@ HEADERS: Final = {
 }
 
 
-class _GoneError(Exception):
-    """The client left before its answer was ready."""
-
-
 class Gateway:
     """The calls of a master over HTTP."""
 
-    def __init__(self, calls: Calls, known_hosts: Iterable[str]) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        known_hosts: Iterable[str],
+        catalogue: Catalogue | None = None,
+        address: str = "",
+    ) -> None:
         self._calls = calls
         self._browsers = Browsers(known_hosts)
         self._routes = Routes(calls.services)
         self._description = files(__package__).joinpath("openapi.json").read_bytes()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="http")
+        self._desk = None if catalogue is None else Desk(catalogue, address, self._thread)
+
+    def end_waits(self) -> None:
+        """Answers those who wait for a change: there will be none."""
+        if self._desk is not None:
+            self._desk.parking.end()
 
     def close(self) -> None:
         """Releases what it holds."""
@@ -72,7 +82,7 @@ class Gateway:
             answer = problems.response(error)
         except CallError as refused:
             answer = problems.response(refused.error, refused.code)
-        except _GoneError:
+        except GoneError:
             return
         except Exception:
             answer = problems.response(bug(f"{request.method} {request.url.path}"))
@@ -84,6 +94,8 @@ class Gateway:
         raw_path = request.scope["raw_path"].decode("latin-1")
         if raw_path == DESCRIPTION_PATH:
             return self._describe(request)
+        if self._desk is not None and self._desk.takes(raw_path):
+            return await self._desk.answer(request, raw_path)
         route, variables = self._routes.find(request.method, raw_path)
         asked = await self._read(request, route, variables)
         metadata = request.headers.items()
@@ -169,7 +181,7 @@ async def _unless_gone(answer: Any, request: Request) -> Message:
     try:
         await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise _GoneError
+            raise GoneError
         message: Message = working.result()
     except Aborted as aborted:
         raise aborted.refused from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pullwork_master.wire.calls import Calls
 
 if TYPE_CHECKING:
+    from pullwork_master.gateway.discovery.catalogue import Catalogue
     from pullwork_master.gateway.listener import Listener
 
 
@@ -30,11 +31,20 @@ class Door:
         self.address = f"{self._listen.rpartition(':')[0]}:{listener.bind(self._listen)}"
         self._listener = listener
 
-    def start(self, calls: Calls, addresses: Iterable[str | None], names: Iterable[str]) -> None:
-        """Serves the calls of a server that has started; `addresses` and `names` are its own."""
+    def start(
+        self,
+        calls: Calls,
+        addresses: Iterable[str | None],
+        names: Iterable[str],
+        catalogue: Catalogue | None = None,
+    ) -> None:
+        """Serves the calls of a server that has started; `addresses` and `names` are its own.
+
+        With a catalogue, what it finds is told in the formats of others, too.
+        """
         if self._listener is not None:
             hosts = {each.rpartition(":")[0] for each in (*addresses, self._listen) if each}
-            self._listener.start(calls, hosts | set(names))
+            self._listener.start(calls, hosts | set(names), catalogue, self.address)
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more requests, and lets those under way end for a while."""

@@ -13,6 +13,7 @@ import uvicorn
 
 from pullwork_master.gateway.app import Gateway
 from pullwork_master.gateway.bounds import CONNECTIONS_MAX, HEAD_BYTES_MAX, KEEP_ALIVE_S
+from pullwork_master.gateway.discovery.catalogue import Catalogue
 from pullwork_master.wire.calls import Calls
 from pullwork_master.wire.server import ListenError
 
@@ -52,9 +53,11 @@ class Listener:
         number: int = self._socket.getsockname()[1]
         return number
 
-    def start(self, calls: Calls, known_hosts: Iterable[str]) -> None:
-        """Serves the calls of a server that has started."""
-        self._gateway = Gateway(calls, known_hosts)
+    def start(
+        self, calls: Calls, known_hosts: Iterable[str], catalogue: Catalogue | None, address: str
+    ) -> None:
+        """Serves the calls of a server that has started, and its catalogue, if it has one."""
+        self._gateway = Gateway(calls, known_hosts, catalogue, address)
         config = uvicorn.Config(
             self._gateway,
             loop="none",
@@ -79,6 +82,7 @@ class Listener:
         """Takes no more requests, lets those under way end for a while, and closes."""
         self._server.config.timeout_graceful_shutdown = ceil(grace_s)
         self._server.should_exit = True
+        self._gateway.end_waits()
         await self._serving
         self._gateway.close()
 

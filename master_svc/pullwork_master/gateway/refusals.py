@@ -69,6 +69,13 @@ class UnsupportedMediaTypeError(HttpRefusal):
     http_status = 415
 
 
+class NotSettledError(HttpRefusal):
+    """The master has just started and does not know yet what there is."""
+
+    reason = "NOT_SETTLED"
+    http_status = 503
+
+
 class UnknownHostError(HttpRefusal):
     """The request was meant for a host by another name."""
 

@@ -1,0 +1,84 @@
+"""The catalogue as the roster has it: the endpoints of what runs, service by service.
+
+Labels, and which port is the first, are those that are wanted now, also of instances of a former
+version: readers of tags take two opinions on one route for a mistake, and follow neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from pullwork.v1 import service_pb2
+from pullwork_master.gateway.discovery.catalogue import Endpoint
+from pullwork_master.orchestrator.generations import ALL
+from pullwork_master.orchestrator.roster import Roster
+
+_RUNS: Final = (service_pb2.INSTANCE_STATE_HEALTHY, service_pb2.INSTANCE_STATE_UNHEALTHY)
+
+
+class Listing:
+    """The catalogue of one master. Every method belongs to the event loop's thread."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        # By service, as of a generation.
+        self._made: dict[str, tuple[int, tuple[Endpoint, ...]]] = {}
+
+    @property
+    def settled(self) -> bool:
+        """Whether the nodes have told what there is."""
+        return self._roster.settled
+
+    def generation(self, service: str = "") -> int:
+        """Returns the number of the last change of a service there is, else of all."""
+        return self._roster.generations.of(self._known(service))
+
+    def endpoints(self, service: str = "") -> Sequence[Endpoint]:
+        """Returns the endpoints of a service, or of all."""
+        if service:
+            return self._of(service)
+        for gone in self._made.keys() - self._roster.services.keys():
+            del self._made[gone]
+        return [each for name in sorted(self._roster.services) for each in self._of(name)]
+
+    async def changed(self, generation: int, service: str = "") -> None:
+        """Waits until the generation is another one."""
+        await self._roster.generations.newer(generation, self._known(service))
+
+    def _known(self, service: str) -> str:
+        return service if service in self._roster.services else ALL
+
+    def _of(self, service: str) -> tuple[Endpoint, ...]:
+        kept = self._roster.services.get(service)
+        if kept is None:
+            return ()
+        generation = self._roster.generations.of(service)
+        made = self._made.get(service)
+        if made is None or made[0] != generation:
+            shown = self._roster.shown_instances(service)
+            found = tuple(each for it in shown for each in _endpoints(it, kept.spec))
+            made = self._made[service] = (generation, found)
+        return made[1]
+
+
+def _endpoints(shown: service_pb2.Instance, spec: service_pb2.ServiceSpec) -> Iterator[Endpoint]:
+    if shown.state not in _RUNS or shown.disconnected or not shown.addresses:
+        return
+    names = [address.name for address in shown.addresses]
+    wanted = spec.ports[0].name if spec.ports else ""
+    first = wanted if wanted in names else names[0]
+    labels = dict(spec.labels)
+    for address in shown.addresses:
+        yield Endpoint(
+            service=shown.service,
+            instance=shown.id,
+            node=shown.node,
+            port_name=address.name,
+            first=address.name == first,
+            host=address.host,
+            port=address.port,
+            healthy=shown.state == service_pb2.INSTANCE_STATE_HEALTHY,
+            reason=shown.reason,
+            labels=labels,
+        )
