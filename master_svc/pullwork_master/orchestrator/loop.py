@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from pullwork_master.core.commands import Cancel, PutService, Submit
@@ -38,6 +39,8 @@ RETRY_S: Final = 1.0
 # After a bug: doubled each time.
 BACKOFF_S: Final = 1.0
 BACKOFF_MAX_S: Final = 60.0
+
+_NODE: Final = attrgetter("node")
 
 T = TypeVar("T")
 Reconcile = Callable[[Iterable[Service], Seen, int], Plan]
@@ -142,7 +145,9 @@ class Loop:
         stock = self._roster.stock
         for part in _parts(stops, IDS_MAX):
             # Some may have ended since the plan was made.
-            ids = tuple(each.task_id for each in part if each.task_id in stock.lives)
+            living = [each for each in part if each.task_id in stock.lives]
+            names = [stock.lives[each.task_id].spec.instance_id for each in living]
+            ids = tuple(each.task_id for each in living)
             stock.stopping(ids)
             try:
                 await self._engine.ask(Cancel(task_ids=ids, skip_ended=True))
@@ -150,8 +155,8 @@ class Loop:
                 stock.not_stopped(ids)
                 refused.add(rejection.reason)
                 return False
-            for each in part:
-                log.info("instance stopped", extra={"task_id": each.task_id, "why": each.reason})
+            for name, each in zip(names, living, strict=True):
+                log.info("instance stopped", extra={"instance": name, "why": each.reason})
         return True
 
     async def _start(self, starts: Sequence[Start], refused: set[Reason]) -> set[str]:
@@ -159,27 +164,36 @@ class Loop:
 
         Each node by itself: one whose queue takes no more holds up no other.
         """
-        missed: set[str] = set()
-        by_node = sorted(starts, key=lambda each: each.node)
-        for _, group in groupby(by_node, key=lambda each: each.node):
-            for part in _parts(list(group), SUBMIT_TASKS_MAX):
-                try:
-                    await self._engine.ask(Submit(tuple(new_task(each) for each in part)))
-                except Rejection as rejection:
-                    missed.update(each.id for each in part)
-                    refused.add(rejection.reason)
-                    continue
-                for each in part:
-                    log.info(
-                        "instance placed",
-                        extra={
-                            "instance": each.id,
-                            "node": each.node,
-                            "version": each.version,
-                            "restarts": each.restarts,
-                        },
-                    )
-        return missed
+        by_node = groupby(sorted(starts, key=_NODE), key=_NODE)
+        parts = [part for _, group in by_node for part in _parts(list(group), SUBMIT_TASKS_MAX)]
+        # Asked at once, they are one commit.
+        whys = await asyncio.gather(*map(self._submit, parts))
+        refused.update(filter(None, whys))
+        for why, part in zip(whys, parts, strict=True):
+            for each in part if why is None else ():
+                log.info(
+                    "instance placed",
+                    extra={
+                        "instance": each.id,
+                        "node": each.node,
+                        "version": each.version,
+                        "restarts": each.restarts,
+                    },
+                )
+        return {
+            each.id
+            for why, part in zip(whys, parts, strict=True)
+            if why is not None
+            for each in part
+        }
+
+    async def _submit(self, starts: Sequence[Start]) -> Reason | None:
+        """Submits tasks to one queue, all or none; returns why not."""
+        try:
+            await self._engine.ask(Submit(tuple(new_task(each) for each in starts)))
+        except Rejection as rejection:
+            return rejection.reason
+        return None
 
     async def _roll(self, roll: Roll, refused: set[Reason]) -> None:
         """Stores how far an update came, if nobody has changed the service since."""
