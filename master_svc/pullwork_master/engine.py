@@ -20,6 +20,7 @@ from pullwork_master.core.commands import (
     Cancel,
     Command,
     DeleteService,
+    DropQueue,
     PurgeStep,
     PutService,
     Report,
@@ -59,6 +60,7 @@ SLOW_TIMES: Final = 100
 _STORED: Final = (
     Cancel,
     DeleteService,
+    DropQueue,
     PurgeStep,
     PutService,
     Report,

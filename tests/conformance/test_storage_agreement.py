@@ -59,7 +59,13 @@ class Agreement(RuleBasedStateMachine):
         new=st.lists(st.tuples(meeting_specs, meeting_changes), max_size=4),
         changed=st.lists(st.tuples(st.integers(0, 50), meeting_changes), max_size=4),
         queue=st.none()
-        | st.builds(a_queue, st.sampled_from("ab"), paused=st.booleans(), limits=limits_of_queues),
+        | st.builds(
+            a_queue,
+            st.sampled_from("ab"),
+            paused=st.booleans(),
+            limits=limits_of_queues,
+            created_ms=st.sampled_from((0, 7)),
+        ),
         sweep=st.tuples(st.integers(0, 6), st.integers(1, 3)),
         services=st.dictionaries(st.sampled_from("xyz"), st.booleans(), max_size=2),
     )
@@ -82,7 +88,8 @@ class Agreement(RuleBasedStateMachine):
                 self._change(self.tasks[seq], fields)
                 writes.updated[seq] = self.tasks[seq]
         if queue is not None:
-            writes.queues[queue.name] = queue
+            # One that was made in a year that is not is gone.
+            writes.queues[queue.name] = queue if queue.created_ms else None
         for name, gone in services.items():
             self.given += 1
             row = ServiceRow(name, self.given, 1, name.encode(), 5, self.given)

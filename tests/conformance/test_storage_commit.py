@@ -177,6 +177,13 @@ def test_a_start_finds_every_queue_as_it_was_left(bench: Bench) -> None:
     assert bench.opened.queues == [a_queue("a"), a_queue("b")]
 
 
+def test_a_queue_that_was_dropped_is_gone(bench: Bench) -> None:
+    store(bench.storage, Writes(queues={name: a_queue(name) for name in ("b", "a")}))
+    store(bench.storage, Writes(queues={"b": None, "c": None}))
+    bench.restart()
+    assert bench.opened.queues == [a_queue("a")]
+
+
 def test_to_read_the_store_again_is_no_new_term(bench: Bench) -> None:
     bench.insert(a_task(1, State.RUNNING), a_task(2))
     again = bench.storage.reload()

@@ -209,6 +209,11 @@ MUTANTS = {
         forget_no_floor,
         views.test_what_was_swept_is_never_too_low_however_many_owners_there_were,
     ),
+    "a queue that was dropped is kept": Mutant(
+        sqlite,
+        in_sql("DELETE_QUEUE", "name = ?", "name = '-' || ?"),
+        lawful(commits.test_a_queue_that_was_dropped_is_gone),
+    ),
     "a service that is gone is kept": Mutant(
         sqlite,
         in_sql("DELETE_SERVICE", "name = ?", "name = '-' || ?"),

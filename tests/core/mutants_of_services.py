@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import test_core_queues_dropped as queue_laws
 import test_core_services as laws
 from planting import Garden
 
 from pullwork_master import engine
 from pullwork_master.core import services
-from pullwork_master.core.commands import PutService, SetLimits
+from pullwork_master.core.book import Book
+from pullwork_master.core.clients import Clients
+from pullwork_master.core.commands import DropQueue, PutService, SetLimits
 from pullwork_master.core.effects import Writes
-from pullwork_master.core.model import ServiceRow
+from pullwork_master.core.model import Queue, ServiceRow
 from pullwork_master.core.services import Services
 from pullwork_master.storage.memory import MemoryStorage
 
@@ -94,3 +97,30 @@ def services_need_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(command, reserve_bytes)
 
     monkeypatch.setattr(engine, "needed_bytes", wrong)
+
+
+@caught_by(queue_laws.test_what_nobody_uses_is_forgotten_in_memory_and_on_disk)
+def a_queue_of_ended_tasks_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Clients.drop_queue
+
+    def wrong(self: Clients, command: DropQueue) -> bool:
+        self.searches[0].clear()
+        return real(self, command)
+
+    monkeypatch.setattr(Clients, "drop_queue", wrong)
+
+
+@caught_by(
+    queue_laws.test_one_that_a_worker_serves_stays,
+    queue_laws.test_a_task_of_the_same_step_keeps_it_or_brings_it_back,
+)
+def a_queue_in_use_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Book.drop_queue
+
+    def wrong(self: Book, queue: Queue) -> bool:
+        gates, self.gates = self.gates, {}
+        answer = real(self, queue)
+        self.gates = gates
+        return answer
+
+    monkeypatch.setattr(Book, "drop_queue", wrong)

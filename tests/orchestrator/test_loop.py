@@ -378,3 +378,18 @@ async def test_a_master_without_services_does_not_look_at_all(bench: Bench) -> N
     await loop.look()
     assert looks == 0
     assert loop._wait_s is None
+
+
+async def test_the_queue_of_a_node_that_never_comes_back_is_forgotten(bench: Bench) -> None:
+    await three_nodes(bench, 3)
+    await bench.nodes["n3"].vanish()
+    await bench.pass_time(31_000)
+    await rested(bench)
+    assert "pullwork.node/n3" in bench.engine.core.book.queues
+    for _ in range(3):
+        # The engine sees a pause of its own, and nobody is blamed for it.
+        bench.ms += 4_000_000
+        await bench.pass_time(5_000)
+        await bench.services.look()
+    queues = set(bench.engine.core.book.queues)
+    assert queues == {"default", "pullwork.node/n1", "pullwork.node/n2"}

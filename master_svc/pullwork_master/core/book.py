@@ -248,6 +248,16 @@ class Book:
             self.effects.writes.queues[name] = queue
         return queue
 
+    def drop_queue(self, queue: Queue) -> bool:
+        """Forgets a queue, unless it has tasks that have not ended, or workers."""
+        gate = self.gates.get(queue.name)
+        if gate is not None and gate.lines:
+            return False
+        self.gates.pop(queue.name, None)
+        del self.queues[queue.name]
+        self.effects.writes.queues[queue.name] = None
+        return True
+
     def lines_of(self, queue: str) -> Iterator[Line]:
         """Yields the lines of a queue."""
         gate = self.gates.get(queue)

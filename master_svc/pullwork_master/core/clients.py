@@ -10,6 +10,7 @@ from pullwork_master.core.book import Book
 from pullwork_master.core.commands import (
     Cancel,
     Chosen,
+    DropQueue,
     NewTask,
     Purged,
     PurgeStep,
@@ -251,6 +252,15 @@ class Clients:
             book.effects.writes.queues[queue.name] = queue
             book.note("queue limits set", queue=queue.name, **limits._asdict())
         return queue
+
+    def drop_queue(self, command: DropQueue) -> bool:
+        """Forgets a queue of which nothing is left."""
+        book, found = self._book, self.searches.popleft()
+        queue = book.queues.get(command.queue)
+        # What the search found may be gone; then it is found no more the next time.
+        if queue is None or found or queue.paused or queue.limits != NO_LIMITS:
+            return queue is None
+        return book.drop_queue(queue)
 
     def purge_step(self, command: PurgeStep) -> Purged:
         """Cancels the next waiting tasks of a queue, up to a bound."""

@@ -124,6 +124,16 @@ class SetLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class DropQueue:
+    """Forget a queue of which nothing is left. Answer: whether that is so.
+
+    As long as it has tasks, also ended ones, or workers, or limits, or is paused, it stays.
+    """
+
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
 class PurgeStep:
     """Cancel the next waiting tasks of a queue that arrived before `before_seq` (0: now).
 
@@ -326,6 +336,7 @@ Command = (
     | Explain
     | SetPaused
     | SetLimits
+    | DropQueue
     | PurgeStep
     | PutService
     | DeleteService

@@ -20,8 +20,8 @@ class Writes:
 
     inserted: dict[int, Task] = field(default_factory=dict)
     updated: dict[int, Task] = field(default_factory=dict)
-    queues: dict[str, Queue] = field(default_factory=dict)
-    # None: it was deleted.
+    # None: it is gone.
+    queues: dict[str, Queue | None] = field(default_factory=dict)
     services: dict[str, ServiceRow | None] = field(default_factory=dict)
     # The last revision of a service that was given out; 0: none was.
     service_revision: int = 0

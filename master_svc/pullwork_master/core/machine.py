@@ -20,6 +20,7 @@ from pullwork_master.core.commands import (
     DeleteService,
     Deregister,
     Drain,
+    DropQueue,
     Evict,
     Explain,
     Filter,
@@ -84,6 +85,7 @@ class Core:
             Explain: self._explain,
             SetPaused: self.clients.set_paused,
             SetLimits: self.clients.set_limits,
+            DropQueue: self.clients.drop_queue,
             PurgeStep: self.clients.purge_step,
             PutService: self.services.put,
             DeleteService: self.services.delete,
@@ -144,9 +146,8 @@ class Core:
                     wants.searches.append(_search(command))
                 else:
                     wants.ids += [each for each in command.task_ids if each not in book.ids]
-            elif isinstance(command, PurgeStep):
-                waiting = Filter(queue=command.queue, states=(State.QUEUED, State.SCHEDULED))
-                wants.searches.append(Search(waiting, PURGE_STEP, command.before_seq))
+            elif isinstance(command, (DropQueue, PurgeStep)):
+                wants.searches.append(_search_of_queue(command))
         self._want_pages(wants)
         return wants
 
@@ -364,3 +365,11 @@ def _search(command: Cancel | Retry) -> Search:
     assert states, "the wire layer refuses states that the command can't change"
     narrowed = Filter(chosen.queue, chosen.type, chosen.owner, states, but_instances=True)
     return Search(narrowed, command.limit + 1)
+
+
+def _search_of_queue(command: DropQueue | PurgeStep) -> Search:
+    """Returns the search for what is left in a queue, or waits in it."""
+    if isinstance(command, DropQueue):
+        return Search(Filter(queue=command.queue), 1)
+    waiting = Filter(queue=command.queue, states=(State.QUEUED, State.SCHEDULED))
+    return Search(waiting, PURGE_STEP, command.before_seq)

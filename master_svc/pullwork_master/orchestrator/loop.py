@@ -16,14 +16,22 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final, TypeVar
 
-from pullwork_master.core.commands import Cancel, PutService, Submit
+from pullwork_master.core.commands import Cancel, DropQueue, PutService, Submit
 from pullwork_master.core.limits import IDS_MAX, SUBMIT_TASKS_MAX
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.engine import Engine
 from pullwork_master.orchestrator import records
 from pullwork_master.orchestrator.instances import new_task
 from pullwork_master.orchestrator.roster import Roster
-from pullwork_master.reconciler.model import Plan, Roll, Seen, Service, Start, Stop
+from pullwork_master.reconciler.model import (
+    NODE_PREFIX,
+    Plan,
+    Roll,
+    Seen,
+    Service,
+    Start,
+    Stop,
+)
 from pullwork_master.reconciler.reconcile import reconcile
 
 log = logging.getLogger("pullwork.master")
@@ -36,6 +44,8 @@ TIME_SHARE: Final = 0.1
 LOOK_EVERY_S: Final = 2.0
 # What was refused is tried again after this.
 RETRY_S: Final = 1.0
+# The queues of nodes that never come back are looked for so often.
+TIDY_EVERY_MS: Final = 600_000
 # After a bug: doubled each time.
 BACKOFF_S: Final = 1.0
 BACKOFF_MAX_S: Final = 60.0
@@ -60,6 +70,7 @@ class Loop:
         self._gap_s = GAP_S
         self._looked_at = 0.0
         self._bugs = 0
+        self._tidy_due_ms = engine.now().mono_ms + TIDY_EVERY_MS
         # What was refused at the last look, so that it is not told each time.
         self._refused: set[Reason] = set()
 
@@ -130,6 +141,7 @@ class Loop:
             )
         for roll in plan.rolls:
             await self._roll(roll, refused)
+        await self._tidy(refused)
         self._tell(refused)
         waits = [LOOK_EVERY_S]
         if refused:
@@ -148,6 +160,8 @@ class Loop:
             living = [each for each in part if each.task_id in stock.lives]
             names = [stock.lives[each.task_id].spec.instance_id for each in living]
             ids = tuple(each.task_id for each in living)
+            if not ids:
+                continue
             stock.stopping(ids)
             try:
                 await self._engine.ask(Cancel(task_ids=ids, skip_ended=True))
@@ -217,6 +231,21 @@ class Loop:
                 "why": rollout.reason,
             },
         )
+
+    async def _tidy(self, refused: set[Reason]) -> None:
+        """Has the queues of nodes forgotten that are gone for long."""
+        now_ms = self._engine.now().mono_ms
+        if now_ms < self._tidy_due_ms:
+            return
+        self._tidy_due_ms = now_ms + TIDY_EVERY_MS
+        nodes = self._roster.nodes
+        for name in list(self._engine.core.book.queues):
+            if name.startswith(NODE_PREFIX) and name.removeprefix(NODE_PREFIX) not in nodes:
+                try:
+                    await self._engine.ask(DropQueue(name))
+                except Rejection as rejection:
+                    refused.add(rejection.reason)
+                    return
 
     def _tell(self, refused: set[Reason]) -> None:
         for reason in refused - self._refused:

@@ -136,8 +136,10 @@ class MemoryStorage:
                 self.revision = max(self.revision, task.revision)
                 if task.seq in self.tasks:
                     self._put(_snapshot(task))
-            for queue in writes.queues.values():
-                self._queues[queue.name] = replace(queue)
+            for name, queue in writes.queues.items():
+                self._queues.pop(name, None)
+                if queue is not None:
+                    self._queues[name] = replace(queue)
             for name, row in writes.services.items():
                 self._services.pop(name, None)
                 if row is not None:

@@ -110,7 +110,7 @@ class SqliteStorage:
             connection.executemany(sql.INSERT_TASK, map(task_row, new))
             connection.executemany(sql.INSERT_SPEC, map(spec_row, new))
             connection.executemany(sql.UPDATE_TASK, map(changes, writes.updated.values()))
-            connection.executemany(sql.PUT_QUEUE, map(queue_row, writes.queues.values()))
+            _put_queues(connection, writes)
             if writes.services:
                 _put_services(connection, writes)
             if (last_seq, last_revision) != (self._last_seq, self._last_revision):
@@ -262,6 +262,14 @@ class SqliteStorage:
             )
         )
         return _cut(rows, page.limit, page.bytes_max)
+
+
+def _put_queues(connection: apsw.Connection, writes: Writes) -> None:
+    """Stores what queues became, within a transaction."""
+    kept = filter(None, writes.queues.values())
+    connection.executemany(sql.PUT_QUEUE, map(queue_row, kept))
+    gone = [(name,) for name, queue in writes.queues.items() if queue is None]
+    connection.executemany(sql.DELETE_QUEUE, gone)
 
 
 def _put_services(connection: apsw.Connection, writes: Writes) -> None:

@@ -38,6 +38,7 @@ UPDATE_TASK = f"UPDATE tasks SET {', '.join(f'{name} = ?' for name in CHANGING)}
 # A queue comes to be, is paused or resumed, or gets other limits.
 _QUEUE = ("name", "created_ms", "paused", *Limits._fields)
 PUT_QUEUE = f"INSERT OR REPLACE INTO queues ({', '.join(_QUEUE)}) VALUES ({marks(len(_QUEUE))})"
+DELETE_QUEUE = "DELETE FROM queues WHERE name = ?"
 # A service comes to be or is changed, or is gone.
 PUT_SERVICE = f"""INSERT OR REPLACE INTO services ({", ".join(ServiceRow._fields)})
     VALUES ({marks(len(ServiceRow._fields))})"""
