@@ -106,6 +106,8 @@ class Engine:
         self._listeners: list[Listener] = []
         self.core: Core
         self.store_id = ""
+        # Whose what runs on the nodes is.
+        self.cluster_id = ""
         # How long the last commit took, and how late the loop last was, in seconds.
         self.commit_s = 0.0
 
@@ -129,6 +131,7 @@ class Engine:
         """
         opened = await self._in_thread(self._storage.open)
         self.store_id = opened.store_id
+        self.cluster_id = opened.cluster_id
         self.core = Core(self._policy, opened, self._clock())
         log.info(
             "store opened",

@@ -36,7 +36,7 @@ def test_every_start_is_a_new_term_of_the_same_store(bench: Bench) -> None:
         bench.restart()
         terms.append(bench.opened.term)
     assert terms == [1, 2, 3, 4]
-    assert bench.opened.store_id == store_id
+    assert bench.opened.store_id == bench.opened.cluster_id == store_id
 
 
 def test_what_was_committed_is_there_after_a_restart(bench: Bench) -> None:

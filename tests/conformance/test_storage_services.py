@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+
+import apsw
 from storage_bench import Bench, a_task, ended, plain_all, seqs
 
 from pullwork_master.core.effects import Writes
 from pullwork_master.core.model import ServiceRow, State
 from pullwork_master.storage.base import store
+from pullwork_master.storage.sqlite import SqliteStorage
+from pullwork_master.storage.sqlite_folder import DATABASE
+from pullwork_master.storage.sqlite_migrations import migrate, shipped
 
 WEB = ServiceRow("web", 3, 2, b"\0\xff record", 5, 6)
 DB = ServiceRow("db", 4, 4, b"", 7, 7)
@@ -30,6 +37,19 @@ def test_a_start_finds_every_service_as_it_was_left(bench: Bench) -> None:
     put(bench, changed)
     bench.restart()
     assert (bench.opened.services, bench.opened.next_service_revision) == ([DB, changed], 10)
+
+
+def test_a_store_of_before_services_is_its_own_cluster(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with closing(apsw.Connection(str(folder / DATABASE))) as old:
+        migrate(old, shipped()[:2])
+        old.execute("INSERT INTO meta VALUES (1, 'old', 7, 0, 0, 0, 0, 0)")
+    storage = SqliteStorage(folder)
+    opened = storage.open()
+    storage.close()
+    assert (opened.store_id, opened.cluster_id, opened.term) == ("old", "old", 8)
+    assert (opened.services, opened.next_service_revision) == ([], 1)
 
 
 def test_a_deleted_service_is_gone_and_its_revision_with_it(bench: Bench) -> None:

@@ -137,6 +137,7 @@ def test_a_restored_folder_has_its_tasks_another_id_and_a_later_term(
     again = SqliteStorage(tmp_path / "again")
     opened = again.open()
     assert opened.store_id != before.store_id
+    assert opened.cluster_id == before.cluster_id == before.store_id
     assert opened.term > before.term + 1_000_000
     assert opened.next_seq == before.next_seq
     assert opened.services == before.services

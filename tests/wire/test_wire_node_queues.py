@@ -139,5 +139,5 @@ async def test_a_node_serves_its_own_queue_only_and_under_its_name(master: Wired
 
 async def test_a_node_is_told_its_cluster_which_outlives_the_master(stored: WiredMaster) -> None:
     worker = await node(stored)
-    assert worker.registered.cluster_id == stored.engine.store_id
-    assert (await stored.worker()).registered.cluster_id == stored.engine.store_id
+    assert worker.registered.cluster_id == stored.engine.cluster_id
+    assert (await stored.worker()).registered.cluster_id == stored.engine.cluster_id

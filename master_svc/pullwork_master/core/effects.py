@@ -197,6 +197,8 @@ class Opened:
 
     term: int
     store_id: str
+    # The first id that the store had: a restored one keeps it.
+    cluster_id: str
     next_seq: int
     next_revision: int
     queues: list[Queue]

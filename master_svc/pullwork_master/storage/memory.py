@@ -106,6 +106,7 @@ class MemoryStorage:
             return Opened(
                 term=self._term,
                 store_id=self._store_id,
+                cluster_id=self._store_id,
                 next_seq=self._seq + 1,
                 next_revision=self.revision + 1,
                 queues=[replace(self._queues[name]) for name in sorted(self._queues)],

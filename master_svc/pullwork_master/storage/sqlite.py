@@ -212,10 +212,11 @@ class SqliteStorage:
 
     def _opened(self, connection: apsw.Connection) -> Opened:
         meta = connection.execute(sql.META).get
-        term, store_id, self._last_seq, self._last_revision, last_service_revision = meta
+        term, store_id, self._last_seq, self._last_revision, last_service_revision, cluster = meta
         return Opened(
             term=term,
             store_id=store_id,
+            cluster_id=cluster,
             next_seq=self._last_seq + 1,
             next_revision=self._last_revision + 1,
             queues=[read_queue(row) for row in connection.execute(sql.QUEUES)],

@@ -63,8 +63,8 @@ def restore(backup_folder: Path, folder: Path) -> None:
 
     It gets another store id, so that cursors of the lost store are refused instead of
     misunderstood, and a term that no count of starts reaches, so that no lease of the lost
-    store stands in it; likewise no revision of a service. Errors: StorageError; a folder that
-    exists is not touched.
+    store stands in it; likewise no revision of a service. The cluster is the same, so that nodes
+    keep what they run for it. Errors: StorageError; a folder that exists is not touched.
     """
     open_snapshot(backup_folder).close()
     draft = _draft(folder)

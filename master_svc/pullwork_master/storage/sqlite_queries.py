@@ -71,10 +71,11 @@ RAISE_SWEPT_FLOOR = {
 # --- what a start needs ------------------------------------------------------------------
 
 # The first start of a folder.
-FOUND_STORE = "INSERT OR IGNORE INTO meta VALUES (1, ?, 0, 0, 0, 0, 0, 0, 0)"
+FOUND_STORE = "INSERT OR IGNORE INTO meta VALUES (1, ?1, 0, 0, 0, 0, 0, 0, 0, ?1)"
 # Before anything else happens under it.
 BUMP_TERM = "UPDATE meta SET term = term + 1"
-META = "SELECT term, store_id, last_seq, last_revision, last_service_revision FROM meta"
+META = """SELECT term, store_id, last_seq, last_revision, last_service_revision, cluster_id
+    FROM meta"""
 QUEUES = f"SELECT {', '.join(_QUEUE)} FROM queues ORDER BY name"
 SERVICES = f"SELECT {', '.join(ServiceRow._fields)} FROM services ORDER BY name"
 # Both counts walk over an index only.

@@ -77,7 +77,7 @@ class MasterService(master_service_pb2_grpc.MasterServiceServicer):
             held_verdicts=verdicts,
             masters=self._masters,
             payload_bytes_max=policy.payload_bytes_max,
-            cluster_id=self._engine.store_id,
+            cluster_id=self._engine.cluster_id,
         )
 
     async def TaskIncoming(

@@ -13,3 +13,7 @@ CREATE TABLE services (
 
 -- The greatest ever given out, also if its service is gone.
 ALTER TABLE meta ADD COLUMN last_service_revision INTEGER NOT NULL DEFAULT 0;
+
+-- Whose what runs on the nodes is: the first id of the store, which a restored one keeps.
+ALTER TABLE meta ADD COLUMN cluster_id TEXT NOT NULL DEFAULT '';
+UPDATE meta SET cluster_id = store_id;
