@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Goes through the whole contract by hand, with nothing but grpcurl and server reflection:
-# submits a task as a client, runs it as a worker, and sees the watch deliver the result.
+# submits a task as a client, runs it as a worker, and sees the watch deliver the result; then makes
+# a service, scales it and ends it.
 # docs/grpcurl.md explains each step.
 #
 # usage: docs/grpcurl.sh [HOST:PORT]      (GRPCURL names the program, if it is not on PATH)
@@ -104,5 +105,20 @@ hear "$watch" "$result"
 step "Stop listening, and leave"
 kill "${streams[1]}"
 call MasterService/Deregister "{\"session_id\": \"$session\", \"reason\": \"done\"}" >/dev/null
+
+step "Have a program kept running: make a service"
+service="grpcurl-$$"
+call OrchestratorService/CreateService "{\"name\": \"$service\",
+  \"spec\": {\"command\": [\"sleep\", \"3600\"], \"instances\": 2}}" >/dev/null
+
+step "Look at it, with all that was filled in"
+call OrchestratorService/GetService "{\"name\": \"$service\"}" >/dev/null
+
+step "Scale it, and look at its instances: without a node they wait, and say why"
+call OrchestratorService/ScaleService "{\"name\": \"$service\", \"instances\": 1}" >/dev/null
+call OrchestratorService/ListInstances "{\"service\": \"$service\"}" >/dev/null
+
+step "End it"
+call OrchestratorService/DeleteService "{\"name\": \"$service\"}" >/dev/null
 
 printf '\nTask %s is done: %s\n' "$task_id" "$(base64 -d <<<"$result")"

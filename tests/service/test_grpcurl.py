@@ -40,5 +40,11 @@ async def test_a_person_with_grpcurl_can_be_client_and_worker(
         said, told = await script.communicate()
     assert script.returncode == 0, told.decode()
     assert 'is done: "Hello, world!"' in said.decode()
-    for seen in ("pullwork.v1.TaskService", "NO_WORKER", "available", "VERDICT_ACCEPTED"):
+    for seen in (
+        "pullwork.v1.TaskService",
+        "NO_WORKER",
+        "available",
+        "VERDICT_ACCEPTED",
+        "INSTANCE_STATE_PENDING",
+    ):
         assert seen in told.decode()

@@ -108,6 +108,12 @@ class HandNode:
         answer = await self.master.nodes.ReportInstances(request)
         return list(answer.unwanted_task_ids)
 
+    async def step(self) -> None:
+        """Does what a node does every moment: takes what is wanted, gives up what is not."""
+        await self.take()
+        for task_id in await self.report():
+            del self.has[task_id]
+
     def send_logs(
         self, log_id: str, *parts: Iterable[str], problem: str = "", hold: Any = None
     ) -> Any:

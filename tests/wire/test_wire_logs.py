@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+import wired_master
 from google.protobuf.timestamp_pb2 import Timestamp
 from node_by_hand import HandNode, create, get, node, place, running, texts
 from wired_master import WiredMaster, ended, read, refusal, until
@@ -23,7 +24,7 @@ from pullwork.errors import (
 from pullwork.v1 import node_service_pb2 as n
 from pullwork.v1 import orchestrator_service_pb2 as o
 from pullwork_master.reconciler.model import Exit
-from pullwork_master.wire import log_relay, service_logs
+from pullwork_master.wire import log_relay, service_logs, streams
 from pullwork_master.wire.log_relay import LogRelay
 
 KIB = 1024
@@ -92,7 +93,7 @@ async def test_who_leaves_ends_the_call_of_the_node(master: WiredMaster) -> None
     answer = made.send_logs(wanted.log_id, ["a"], hold=never)
     assert texts(await read(stream)) == ["a"]
     stream.cancel()
-    assert await asyncio.wait_for(answer, 15) == n.SendLogsResponse()
+    assert await asyncio.wait_for(answer, wired_master.PATIENCE_S) == n.SendLogsResponse()
     assert not len(relay(master))
 
 
@@ -103,7 +104,19 @@ async def test_who_left_before_the_answer_is_not_sent_anything(master: WiredMast
     stream.cancel()
     await until(lambda: not len(relay(master)), "the reader is gone")
     answer = made.send_logs(wanted.log_id, ["a"], hold=asyncio.Event())
-    assert await asyncio.wait_for(answer, 15) == n.SendLogsResponse()
+    assert await asyncio.wait_for(answer, wired_master.PATIENCE_S) == n.SendLogsResponse()
+
+
+async def test_a_wish_that_is_over_is_not_told() -> None:
+    mailbox = streams.Mailbox()
+    boxes = streams.Streams()
+    boxes._boxes["s"] = mailbox
+    log = LogRelay(boxes).read("s", "task", 1, follow=False)
+    waiting = asyncio.create_task(anext(log))
+    await until(lambda: mailbox._news.logs, "it is asked for")
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert not mailbox._news.logs
 
 
 async def test_a_slow_reader_slows_the_node_and_costs_no_memory(master: WiredMaster) -> None:
@@ -206,19 +219,21 @@ async def test_a_log_that_broke_off_goes_on_where_it_was(
     made = await running(master)
     stream = logs(master, follow=True)
     wanted = await made.wanted_log()
-    broken = master.nodes.SendLogs(_timed(made, wanted.log_id, [1, 2, 3]))
-    assert texts(await read(stream)) == ["1", "2", "3"]
+    # The clock of the node may go back; all of it is told.
+    broken = master.nodes.SendLogs(_timed(made, wanted.log_id, [5, 1, 2, 3]))
+    assert texts(await read(stream)) == ["5", "1", "2", "3"]
     broken.cancel()
     again = await made.wanted_log()
     assert (again.task_id, again.log_id != wanted.log_id) == (wanted.task_id, True)
-    master.nodes.SendLogs(_timed(made, again.log_id, [1, 2, 3, 4]))
-    assert texts(await read(stream))[-1] == "4"
+    master.nodes.SendLogs(_timed(made, again.log_id, [1, 2, 3], [3, 4]))
+    assert texts(await read(stream)) == ["3", "4"]
     stream.cancel()
 
 
-async def _timed(made: HandNode, log_id: str, numbers: list[int]) -> Any:
-    lines = [o.LogLine(text=str(number), time=Timestamp(seconds=number)) for number in numbers]
-    yield n.SendLogsRequest(session_id=made.session_id, log_id=log_id, lines=lines)
+async def _timed(made: HandNode, log_id: str, *parts: list[int]) -> Any:
+    for numbers in parts:
+        lines = [o.LogLine(text=str(number), time=Timestamp(seconds=number)) for number in numbers]
+        yield n.SendLogsRequest(session_id=made.session_id, log_id=log_id, lines=lines)
     await asyncio.Event().wait()
 
 
@@ -356,7 +371,7 @@ async def test_a_stop_ends_logs_by_name_on_both_sides(master: WiredMaster) -> No
     await read(stream)
     await master.stop(grace_s=10)
     assert isinstance(await refusal(stream.read()), ShuttingDownError)
-    await asyncio.wait_for(answer, 15)
+    await asyncio.wait_for(answer, wired_master.PATIENCE_S)
 
 
 async def test_a_stop_ends_a_reader_who_waits_for_instances(master: WiredMaster) -> None:

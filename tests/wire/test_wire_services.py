@@ -230,11 +230,11 @@ async def test_a_watch_of_nothing_begins_with_nothing(master: WiredMaster) -> No
 async def test_many_services_come_in_parts(
     master: WiredMaster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = [f"s{number:02}" for number in range(60)]
+    wanted = [f"s{number:02}" for number in range(75)]
     env = {"A": "x" * 60_000}
     for name in wanted:
         await create(master, name, command=["a"], env=env)
-    # All of them are 3.6 MiB and more than one part; so are those of a page.
+    # All of them are 4.5 MB, more than one message may have.
     stream = master.services.WatchServices(o.WatchServicesRequest())
     told, more = [], True
     while more:

@@ -180,6 +180,7 @@ class Reading:
                 if not self._follow or not self._goes_on(each.task_id):
                     return
                 await asyncio.sleep(RESUME_S)
+                told.again()
                 tail_lines = TAIL_MAX
 
     async def _pass_on(self, each: service_pb2.Instance, tail_lines: int, told: _Told) -> None:
@@ -198,21 +199,36 @@ class Reading:
 
 
 class _Told:
-    """What a reader has of one log, as far as times tell, so that no line comes twice."""
+    """What a reader has of one log. When it is taken up again it begins with lines of before."""
 
     def __init__(self) -> None:
-        self.anything = False
+        # The time of the last line, and how many of the last had that time.
         self._last = (0, 0)
+        self._alike = 0
+        # While it begins again: how many of that time are still to come again.
+        self._again = False
+        self._left = 0
+
+    @property
+    def anything(self) -> bool:
+        """Whether there was a line yet."""
+        return self._alike > 0
+
+    def again(self) -> None:
+        """Takes note that the log begins again, somewhere in what was told."""
+        self._again, self._left = self.anything, self._alike
 
     def fresh(self, lines: Lines) -> list[pb.LogLine]:
-        """Returns those of the next lines that were not told before."""
+        """Returns those of the next lines that were not told before, as far as times tell."""
         made = []
         for line in lines:
             at = (line.time.seconds, line.time.nanos)
-            if at >= self._last:
-                made.append(line)
-                self._last = at
-        self.anything = self.anything or bool(made)
+            if self._again and (at < self._last or (at == self._last and self._left)):
+                self._left -= at == self._last
+                continue
+            self._again = False
+            made.append(line)
+            self._last, self._alike = at, self._alike + 1 if at == self._last else 1
         return made
 
 

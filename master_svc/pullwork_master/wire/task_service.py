@@ -18,6 +18,7 @@ from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.engine import Engine
 from pullwork_master.views import Views
 from pullwork_master.wire import convert, fields, pages, specs
+from pullwork_master.wire.instance_words import explained
 from pullwork_master.wire.watch import watch
 from pullwork_master.wire.watchers import Watcher, Watchers
 
@@ -178,7 +179,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         told: Explanation = await self._engine.ask(Explain(task_id))
         shown = convert.task(told.task, result=False)
         return pb.ExplainTaskResponse(
-            sentence=told.sentence,
+            sentence=explained(told),
             reason=int(told.why),  # type: ignore[arg-type]
             task=convert.with_progress(shown, self._engine.core.book),
             ahead=told.ahead,
