@@ -39,7 +39,7 @@ STORED := -I pullwork_master/stored=proto/pullwork/store/v1 pullwork_master/stor
 IMAGE_BASE ?=
 IMAGE_TAG ?= latest
 
-.PHONY: help demo demo-containers demo-services images test test-container sim mutants faults bench bench-peers check format proto \
+.PHONY: help demo demo-containers demo-services images test test-container sim sim-services mutants faults bench bench-peers check format proto \
   proto-check proto-baseline docs lock examples example-go example-node toolchains clean
 
 help:  ## List these targets
@@ -81,8 +81,13 @@ sim: $(READY_DEV)  ## Simulate clusters under faults (SEEDS=10000), or tell one'
 	@cd tests/sim && $(CURDIR)/$(BIN)/python -m simulator \
 	  $(if $(SEED),$(SEED) $(if $(ABOUT),--about $(ABOUT)),--seeds $(or $(SEEDS),1000))
 
+sim-services: $(READY_DEV)  ## Simulate services over nodes under faults (SEEDS=5000), or tell one's story (SEED=…)
+	@cd tests/services_sim && PYTHONPATH=../sim $(CURDIR)/$(BIN)/python -m services_simulator \
+	  $(if $(SEED),$(SEED),--seeds $(or $(SEEDS),1000))
+
 mutants: $(READY_DEV)  ## Plant bugs one by one; the simulator and the core's tests must find each
 	@cd tests/sim && $(CURDIR)/$(BIN)/python -m simulator.cull
+	@cd tests/services_sim && PYTHONPATH=../sim $(CURDIR)/$(BIN)/python -m services_simulator.cull
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 -q -k "mutant or planted" \
 	  tests/core tests/conformance tests/wire tests/worker
 

@@ -218,6 +218,16 @@ def test_an_update_that_finds_no_place_fails_and_says_so() -> None:
     )
 
 
+def test_a_version_that_was_done_before_anything_of_it_ran_may_fail_later() -> None:
+    unproven = replace(updated(service(3), ago_ms=500_000), wanted=SECOND.wanted)
+    unproven = replace(unproven, rollout=unproven.rollout._replace(state=Rolling.DONE))
+    assert not plan(unproven).rolls
+    young = new("web-1", "n1", Phase.STARTING)
+    assert not plan(unproven, instances=[young]).rolls
+    loops = replace(young, quick_restarts=2, restarts=2, last_exit=CRASH)
+    assert plan(unproven, instances=[loops]).rolls[0].back
+
+
 def test_the_first_version_has_nothing_to_return_to_and_goes_on() -> None:
     loops = instance("web-1", "n1", Phase.FAILED, quick_restarts=9, last_exit=CRASH)
     made = plan(replace(fresh(3), rollout=Rollout(Rolling.ROLLING, LONG_AGO, 1)), instances=[loops])

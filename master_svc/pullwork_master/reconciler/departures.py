@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from pullwork_master.reconciler.model import Instance, Phase
-from pullwork_master.reconciler.placement import value_of
 from pullwork_master.reconciler.standing import Standing, number_of
 
 
@@ -23,10 +22,13 @@ def fullest_first(
 
     `before` have gone already.
     """
-    spots, spread_by = standing.board.spots, standing.wanted.spread_by
+    if most <= 0:
+        return
+    spots, values = standing.board.spots, standing.board.values(standing.wanted.spread_by)
     on_node = Counter(each.node for each in standing.there)
     on_node.subtract(each.node for each in before)
-    value = {name: value_of(spots[name], spread_by) if name in spots else "" for name in on_node}
+    value = {name: values.get(name, "") for name in on_node}
+    load = {name: (int(spots[name].load * 10) if name in spots else 0, name) for name in on_node}
     on_value: Counter[str] = Counter()
     for name, count in on_node.items():
         on_value[value[name]] += count
@@ -40,18 +42,13 @@ def fullest_first(
     for _ in range(most):
         if not waiting:
             return
-        name = max(waiting, key=lambda it: (on_value[value[it]], on_node[it], _load(standing, it)))
+        name = max(waiting, key=lambda it: (on_value[value[it]], on_node[it], load[it]))
         *_, each = heapq.heappop(waiting[name])
         if not waiting[name]:
             del waiting[name]
         on_node[name] -= 1
         on_value[value[name]] -= 1
         yield each
-
-
-def _load(standing: Standing, name: str) -> tuple[int, str]:
-    spot = standing.board.spots.get(name)
-    return (int(spot.load * 10) if spot is not None else 0, name)
 
 
 def shed(standing: Standing, surplus: int) -> list[Instance]:
@@ -96,9 +93,8 @@ def meant_surplus(standing: Standing) -> int:
 
 def _relieves(standing: Standing, pending: Iterable[Instance]) -> bool:
     """Says whether one that is not ready yet makes the spread more even than it is without it."""
-    spots, spread_by = standing.board.spots, standing.wanted.spread_by
+    values = standing.board.values(standing.wanted.spread_by)
     on_node = Counter(each.node for each in standing.ready)
-    values = {name: value_of(spot, spread_by) for name, spot in spots.items()}
     on_value: Counter[str] = Counter()
     for name, count in on_node.items():
         on_value[values[name]] += count

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from pullwork_master.reconciler.model import Node, Phase, Runner, Seen, Wanted
 
@@ -18,6 +18,7 @@ from pullwork_master.reconciler.model import Node, Phase, Runner, Seen, Wanted
 BUSIER: Final = 0.25
 # Shares of processors are sums of decimals.
 EPSILON: Final = 1e-6
+NO_ROOM: Final = (0.0, 0)
 # It is not known yet how much these take.
 UNMEASURED: Final = frozenset({Phase.PENDING, Phase.PULLING, Phase.STARTING})
 
@@ -95,6 +96,8 @@ class Board:
     """All nodes by name, with what they have."""
 
     def __init__(self, seen: Seen) -> None:
+        self._suited: dict[tuple[object, ...], Suited] = {}
+        self._values: dict[str, dict[str, str]] = {}
         nodes = sorted(seen.nodes, key=lambda node: node.name)
         self.spots = {node.name: Spot(node) for node in nodes}
         # What follows an instance on its node under its id has taken over its place: what is left
@@ -116,10 +119,39 @@ class Board:
     def _count(self, task_id: str, id: str, node: str, seen: Seen) -> None:
         spot = self.spots.get(node)
         if spot is not None:
-            room = seen.room.get(task_id)
-            if room is None:
-                room = (0.0, 0)
-            spot.take(id, seen.host_ports.get(task_id, ()), *room)
+            spot.take(id, seen.host_ports.get(task_id, ()), *seen.room.get(task_id, NO_ROOM))
+
+    def suited(self, wanted: Wanted) -> Suited:
+        """Returns which nodes may be chosen, the same for all services that ask for the same."""
+        key = (wanted.runner, wanted.constraints, wanted.spread_by)
+        found = self._suited.get(key)
+        if found is None:
+            spots = [spot for spot in self.spots.values() if spot.suits(wanted)]
+            idlest = min((spot.load for spot in spots), default=0.0)
+            burden = {spot.node.name: unseen(spot.load - idlest) for spot in spots}
+            # A value's own burden is that of its idlest node.
+            of_value: dict[str, int] = {}
+            values = self.values(wanted.spread_by)
+            for name, count in burden.items():
+                of_value[values[name]] = min(of_value.get(values[name], count), count)
+            found = self._suited[key] = Suited(spots, burden, of_value)
+        return found
+
+    def values(self, spread_by: str) -> dict[str, str]:
+        """Returns by node where it stands for the spread: the value of a label, or its name."""
+        found = self._values.get(spread_by)
+        if found is None:
+            found = {name: value_of(spot, spread_by) for name, spot in self.spots.items()}
+            self._values[spread_by] = found
+        return found
+
+
+class Suited(NamedTuple):
+    """Nodes that may be chosen, and as how many instances their load counts."""
+
+    spots: list[Spot]
+    unseen: dict[str, int]
+    unseen_on_value: dict[str, int]
 
 
 Score = tuple[int, int, int, int, int, str]
@@ -134,7 +166,7 @@ class Spread:
     def __init__(
         self, board: Board, spread_by: str, staying: Iterable[str], passing: Iterable[str]
     ) -> None:
-        self.value = {name: value_of(spot, spread_by) for name, spot in board.spots.items()}
+        self.value = board.values(spread_by)
         self.on_node = Counter(staying)
         self.passing = Counter(passing)
         self.on_value: Counter[str] = Counter()
@@ -159,14 +191,7 @@ class Choice:
         self.board = board
         self.wanted = wanted
         self.spread = spread
-        self.spots = [spot for spot in board.spots.values() if spot.suits(wanted)]
-        idlest = min((spot.load for spot in self.spots), default=0.0)
-        self.unseen = {spot.node.name: unseen(spot.load - idlest) for spot in self.spots}
-        # A value's own burden is that of its idlest node.
-        self.unseen_on: dict[str, int] = {}
-        for name, count in self.unseen.items():
-            value = spread.value[name]
-            self.unseen_on[value] = min(self.unseen_on.get(value, count), count)
+        self.spots, self.unseen, self.unseen_on_value = board.suited(wanted)
 
     def fits(self, spot: Spot) -> bool:
         """Says whether a node that suits takes one more of them."""
@@ -182,7 +207,7 @@ class Choice:
         name, spread = spot.node.name, self.spread
         value = spread.value[name]
         return (
-            spread.on_value[value] + self.unseen_on[value],
+            spread.on_value[value] + self.unseen_on_value[value],
             spread.on_node[name] + self.unseen[name],
             spread.passing[name],
             int(spot.load * 10) + spot.fresh,

@@ -8,7 +8,7 @@ same plan.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 from pullwork_master.reconciler.model import Ended, Instance, Plan, Remnant, Seen, Service, Stop
@@ -25,25 +25,19 @@ def reconcile(services: Iterable[Service], seen: Seen, now_ms: int) -> Plan:
     """Returns what to do now about the difference between what is wanted and what is seen."""
     plan, board, bounds = Plan(), Board(seen), Bounds()
     wanted = {service.name: service for service in services}
+    _end_the_deleted(wanted, seen, plan, bounds)
     live: defaultdict[str, list[Instance]] = defaultdict(list)
     ended: defaultdict[str, list[Ended]] = defaultdict(list)
     remnants: defaultdict[str, list[Remnant]] = defaultdict(list)
     for instance in seen.instances:
-        if instance.service in wanted:
-            live[instance.service].append(instance)
-        elif bounds.may_stop():
-            plan.stops.append(Stop(instance.task_id, "its service was deleted"))
+        live[instance.service].append(instance)
     for end in seen.ended:
-        if end.instance.service in wanted:
-            ended[end.instance.service].append(end)
-        else:
-            plan.done.append(end.instance.task_id)
+        ended[end.instance.service].append(end)
     for remnant in seen.remnants:
         remnants[remnant.service].append(remnant)
     turns: list[Turn] = []
     for name in sorted(wanted):
-        has, lost, left = live.get(name, []), ended.get(name, []), remnants.get(name, [])
-        standing = Standing(wanted[name], board, has, lost, left, now_ms)
+        standing = Standing(wanted[name], board, live[name], ended[name], remnants[name], now_ms)
         turn = Turn(standing, plan, bounds)
         if seen.settled:
             turn.take()
@@ -56,6 +50,14 @@ def reconcile(services: Iterable[Service], seen: Seen, now_ms: int) -> Plan:
     # What was too much for one plan goes on at once.
     plan.next_ms = now_ms + 1 if bounds.reached else min(moments, default=0)
     return plan
+
+
+def _end_the_deleted(wanted: Container[str], seen: Seen, plan: Plan, bounds: Bounds) -> None:
+    """Ends what is of no service that there is."""
+    for instance in seen.instances:
+        if instance.service not in wanted and bounds.may_stop():
+            plan.stops.append(Stop(instance.task_id, "its service was deleted"))
+    plan.done += [end.instance.task_id for end in seen.ended if end.instance.service not in wanted]
 
 
 def _relieve(turns: list[Turn]) -> None:

@@ -31,7 +31,8 @@ def judge(standing: Standing) -> Roll | None:
             return Roll(
                 service.name, service.revision, rollout._replace(state=ends_in), good=proven
             )
-    if state is not Rolling.ROLLING or not standing.fallback:
+    # Nothing of a version may have run when it was done: it may fail later.
+    if not (state is Rolling.ROLLING or unproven) or not standing.fallback:
         return None
     why = _failure(standing)
     if not why:
@@ -66,8 +67,9 @@ def _failure(standing: Standing) -> str:
     for each in by_number(unready):
         if each.quick_restarts >= QUICK_ENDS_MAX and each.last_exit is not None:
             return _ended(each.id, each.quick_restarts, each.last_exit)
-    new_there = [each for each in standing.there if each.version == service.version]
-    if not unready and len(new_there) >= standing.wanted.instances:
+    made = sum(each.version == service.version for each in standing.there)
+    stuck = bool(standing.old) and made < standing.wanted.instances
+    if not unready and not stuck:
         return ""
     due_ms = _progress_ms(standing) + standing.wanted.update.deadline_ms
     if standing.now_ms < due_ms:
@@ -79,9 +81,9 @@ def _failure(standing: Standing) -> str:
         last = f"; it ended before: {slow.last_exit.reason}" if slow.last_exit else ""
         return f"{slow.id} was not well {within}{last}"
     choice = standing.choice(standing.wanted)
-    if choice.best() is None:
-        return f"no place for a new instance {within}: {why_none(choice)}"
-    return f"no new instance could take over {within}"
+    if choice.best() is not None:
+        return ""
+    return f"no place for a new instance {within}: {why_none(choice)}"
 
 
 def _ended(id: str, times: int, exit: Exit) -> str:

@@ -60,6 +60,8 @@ class Standing:
         self._sort_ended(ended)
         self._used: set[str] | None = None
         self._spread: Spread | None = None
+        self._choices: dict[bytes, Choice] = {}
+        self._leaving: list[Instance] | None = None
         self._last_number = 0
 
     def _sort(self, live: list[Instance]) -> None:
@@ -184,8 +186,13 @@ class Standing:
             held = {(each.node, each.id) for each in self.all_live}
             held.update((each.instance.node, each.instance.id) for each in self.all_ended)
             passes += [each.node for each in self.remnants if (each.node, each.id) not in held]
+            passes += [each.instance.node for each in self.unfollowed]
             self._spread = Spread(self.board, self.wanted.spread_by, stays, passes)
-        return Choice(self.board, self.bound(made_of), self._spread)
+        choice = self._choices.get(made_of.template)
+        if choice is None:
+            choice = Choice(self.board, self.bound(made_of), self._spread)
+            self._choices[made_of.template] = choice
+        return choice
 
     def choice_for(self, instance: Instance) -> tuple[Choice, int]:
         """Returns where another like an instance may go, and of which version it is then."""
@@ -225,16 +232,17 @@ class Standing:
 
     def leaving(self) -> list[Instance]:
         """Returns those on nodes that they are to leave, and that can be reached."""
+        if self._leaving is None:
+            self._leaving = self._to_leave()
+        return self._leaving
+
+    def _to_leave(self) -> list[Instance]:
         wanted = self.wanted
-        away, broken = set(), set()
-        for name, spot in self.board.spots.items():
-            if spot.reachable:
-                if spot.node.draining or not spot.matches(wanted):
-                    away.add(name)
-                if wanted.runner not in spot.node.runners:
-                    broken.add(name)
-        if not away and not broken:
+        spots = [spot for spot in self.board.spots.values() if spot.reachable]
+        if len(self.board.suited(wanted).spots) == len(spots):
             return []
+        away = {it.node.name for it in spots if it.node.draining or not it.matches(wanted)}
+        broken = {it.node.name for it in spots if wanted.runner not in it.node.runners}
         return [
             each
             for each in self.there

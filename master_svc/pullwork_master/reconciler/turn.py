@@ -38,6 +38,11 @@ class Bounds:
         # There is more to do at once.
         self.reached = False
 
+    def may_go_on(self) -> bool:
+        """Says whether anything may start; False: the next plan looks for places."""
+        self.reached |= self._starts <= 0
+        return self._starts > 0
+
     def may_start(self) -> bool:
         """Counts a start; False: the next plan will have it."""
         self._starts -= 1
@@ -124,7 +129,8 @@ class Turn:
         kept = standing.ended[: max(0, len(standing.ended) - surplus)]
         self._forget(standing.ended[len(kept) :])
         self._follow(kept)
-        surplus -= len(standing.ended) - len(kept)
+        # Not more than this plan may stop; the next goes on.
+        surplus = min(surplus - len(standing.ended) + len(kept), STOPS_MAX + 1)
         why = f"{standing.wanted.instances} are wanted, and there were more"
         self._stop((*standing.lost, *shed(standing, surplus)), why)
 
@@ -133,7 +139,8 @@ class Turn:
 
         Where there is no place for those, nothing is gained by it.
         """
-        lost = self.standing.lost
+        version = self.standing.service.version
+        lost = sorted(by_number(self.standing.lost), key=lambda each: each.version != version)
         kept = min(len(lost), max(0, missing - placed))
         self._stop(lost[kept:], "its node can't be reached; another takes over")
 
@@ -144,7 +151,7 @@ class Turn:
 
         Returns for how many there was a place.
         """
-        if starts <= 0:
+        if starts <= 0 or not self._bounds.may_go_on():
             return 0
         standing = self.standing
         made_of, version = standing.to_start()
