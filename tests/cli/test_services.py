@@ -195,9 +195,12 @@ def test_an_update_tells_what_changes_and_nothing_the_second_time(
 def test_an_update_that_fails_returns_and_says_why(pullwork: Pullwork, name: str) -> None:
     pullwork("services", "create", name, *QUICK, "--", *IDLE)
     [before] = pullwork("services", "instances", name, "--json").json
-    failed = pullwork("services", "update", name, "--", *ENDS)
+    # Long enough between its two ends that the first one's words are heard of.
+    slowly = ["sh", "-c", "echo no milk; sleep 1; exit 3"]
+    failed = pullwork("services", "update", name, "--", *slowly)
     assert failed.code == 1
     assert f"the change of {name} failed, what was there before is back" in failed.err
+    assert "    no milk" in failed.err
     [after] = pullwork("services", "instances", name, "--json").json
     assert (after["id"], after["task_id"]) == (before["id"], before["task_id"])
     assert pullwork("services", "get", name, "--json").json["spec"]["command"] == IDLE

@@ -113,6 +113,8 @@ class Following:
         self.service = changed
         self.end = End.UNSEEN
         self.instances: tuple[InstanceInfo, ...] = ()
+        # How instances ended that may be gone by now.
+        self._ended: dict[str, InstanceInfo] = {}
         self._client = client
         self._shown = shown
         # A failure of before is no failure of this change.
@@ -171,6 +173,7 @@ class Following:
         async def of_instances() -> None:
             async for found in self._client.services.watch_instances(self.service.name):
                 self.instances = found.instances
+                self._ended |= {it.id: it for it in found.instances if it.last_exit is not None}
                 heard.set()
 
         readers = [asyncio.create_task(of_service()), asyncio.create_task(of_instances())]
@@ -200,7 +203,10 @@ class Following:
                 now = "what was there before is back" if back else "it is left as it is"
                 return f"the change of {service.name} failed, {now}: {count}"
             case End.CRASHING:
-                return f"{service.name}: {count}; what was started ends again and again"
+                return (
+                    f"{service.name}: {count}; what was started ends again and again. It is tried "
+                    f"on; `pullwork services delete {service.name}` ends it"
+                )
             case End.TIMED_OUT:
                 return f"{service.name}: {count} when the time was over; it goes on"
         return (
@@ -211,4 +217,6 @@ class Following:
     def why(self) -> list[str]:
         """Returns why the service is not as it is wanted: reasons, and last words."""
         lines = [self.service.rollout.reason] if self.service.rollout.reason else []
-        return [*lines, *self.service.pending, *last_words(self.instances)]
+        well = {it.id for it in self.instances if it.state is InstanceState.HEALTHY}
+        ended = [it for id, it in self._ended.items() if id not in well]
+        return [*lines, *self.service.pending, *last_words(ended)]

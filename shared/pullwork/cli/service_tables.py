@@ -171,10 +171,10 @@ def picture(service: ServiceInfo | None, instances: Sequence[InstanceInfo]) -> T
 
 
 def last_words(instances: Sequence[InstanceInfo]) -> list[str]:
-    """Returns how instances that are not well ended the last time, with the end of their logs."""
+    """Returns how instances ended the last time, with the end of their logs."""
     lines = []
     for it in instances:
-        if it.state in ("HEALTHY", "STOPPING") or it.last_exit is None:
+        if it.last_exit is None:
             continue
         lines.append(f"{it.id} on {it.node or 'no node'}: {exit_text(it.last_exit)}")
         lines += [f"    {line}" for line in it.last_exit.log.splitlines()]

@@ -158,7 +158,9 @@ class Story:
         versions = Counter(it.version for it in (await self._everybody()).values())
         if versions != {"2": self._wanted}:
             raise WrongError(f"versions and how many answer with them: {dict(versions)}")
-        return f"all {self._wanted} answer as version 2"
+        return (
+            f"all {self._wanted} answer as version 2, {await self._spread_evenly()} over the nodes"
+        )
 
     async def _lose_node(self) -> str:
         policy = DisconnectPolicy(replace_after=REPLACE_AFTER_S)

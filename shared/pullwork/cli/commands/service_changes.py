@@ -185,11 +185,13 @@ def delete(
     if as_json:
         print_document(found)
     else:
-        print(f"{service} is deleted; {_counted(found.running)} stopped")
+        print(f"{service} is deleted; {_counted(found.running)}")
 
 
 def _counted(instances: int) -> str:
-    return "its instance is" if instances == 1 else f"its {instances} instances are"
+    if not instances:
+        return "it had no instances"
+    return "its instance is stopped" if instances == 1 else f"its {instances} instances are stopped"
 
 
 def read_waiting(wait: bool, timeout: str, as_json: bool) -> Waiting:
