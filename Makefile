@@ -54,7 +54,7 @@ demo: $(READY)  ## Count words over worker processes, kill one, check the totals
 demo-containers: $(READY) images  ## The same over containers, with a second group and a new master
 	@$(BIN)/python examples/containers/demo.py $(if $(DIR),--dir "$(DIR)")
 
-demo-services: $(READY)  ## Keep a program running over three nodes, kill, scale, update (IMAGE=… or ENGINE=1: containers)
+demo-services: $(if $(IMAGE)$(ENGINE),$(READY_DEV),$(READY))  ## Keep a program running over three nodes, kill, scale, update (IMAGE=… or ENGINE=1: containers)
 	@$(BIN)/pullwork demo --services $(if $(IMAGE)$(ENGINE),--image "$(or $(IMAGE),pullwork-base)")
 
 images:  ## Build the images pullwork-master and pullwork-worker (IMAGE_BASE=… IMAGE_TAG=…)

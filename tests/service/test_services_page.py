@@ -86,6 +86,10 @@ async def test_all_that_the_page_has_a_reader_type_works(
 
 
 def test_the_files_of_the_examples_are_what_apply_reads() -> None:
-    folder = ROOT / "examples" / "services"
-    files = [str(path) for path in sorted(folder.glob("*.yaml"))]
-    assert set(read_services(files)) == {"site", "clock", "hello"}
+    for folder, names in (
+        ("examples/services", {"site", "clock", "hello"}),
+        ("deploy/discovery", {"web"}),
+    ):
+        files = [str(path) for path in sorted((ROOT / folder).glob("*services*.yaml"))]
+        files += [str(path) for path in (ROOT / folder).glob("hello.yaml")]
+        assert set(read_services(files)) == names

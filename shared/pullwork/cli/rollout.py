@@ -149,8 +149,13 @@ class Following:
         raise AssertionError("a report of a service has no end")
 
     def _settled(self) -> bool:
-        """Tells whether both reports say so: one may be ahead of the other."""
-        there = [it for it in self.instances if it.state is not InstanceState.STOPPING]
+        """Tells whether both reports say so, since one may be ahead of the other, and those that
+        were to stop are gone, but where nobody can tell."""
+        there = [
+            it
+            for it in self.instances
+            if not (it.state is InstanceState.STOPPING and it.disconnected)
+        ]
         return self.service.settled and len(there) == self.service.spec.instances
 
     def _crashes(self) -> bool:

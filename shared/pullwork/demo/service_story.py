@@ -87,11 +87,10 @@ class Story:
     async def _create(self) -> str:
         made = await self._client.services.create(NAME, self._spec)
         await self._healthy(made)
-        await self._right(self._wanted)
-        return f"{await self._spread_evenly()} over the nodes, and each answers"
+        return f"{await self._spread_evenly(self._wanted)} over the nodes, and each answers"
 
     async def _kill_worker(self) -> str:
-        before = await self._everybody()
+        before = await self._right(self._wanted)
         name = self._nodes[0]
         there = [it for it in await self._instances() if it.node == name]
         self._cluster.nodes[name].kill()
@@ -103,7 +102,7 @@ class Story:
         return f"its {len(alone)} instances answered without it, and are the same processes now"
 
     async def _kill_instance(self) -> str:
-        before = await self._everybody()
+        before = await self._right(self._wanted)
         id, victim = next(iter(before.items()))
         began = time.monotonic()
         self._cluster.kill(victim.pid, victim.host)
@@ -118,7 +117,7 @@ class Story:
         return f"{id} ran again after {took:.1f} s, the others were left alone"
 
     async def _kill_master(self) -> str:
-        before = await self._everybody()
+        before = await self._right(self._wanted)
         there = await self._instances()
         self._cluster.master.kill()
         await self._cluster.master.process.wait()
@@ -128,20 +127,22 @@ class Story:
         return f"all {len(alone)} answered without it, and are the same processes now"
 
     async def _scale_out(self) -> str:
-        before = await self._everybody()
+        before = await self._right(self._wanted)
         more = self._wanted + len(self._nodes)
         await self._healthy(await self._client.services.scale(NAME, more))
         await self._same(before, total=more)
-        return f"{await self._spread_evenly()} over the nodes, and those of before were left alone"
+        spread = await self._spread_evenly(more)
+        return f"{spread} over the nodes, and those of before were left alone"
 
     async def _scale_in(self) -> str:
         for few in (2, 0, self._wanted):
             await self._healthy(await self._client.services.scale(NAME, few))
             await self._right(few)
-        return f"the machine's own list agreed each time; {await self._spread_evenly()} now"
+        spread = await self._spread_evenly(self._wanted)
+        return f"the machine's own list agreed each time; {spread} now"
 
     async def _update_badly(self) -> str:
-        before = await self._everybody()
+        before = await self._right(self._wanted)
         bad = ServiceSpec(env={"VERSION": "bad"})
         update = await self._client.services.update(NAME, bad)
         try:
@@ -158,9 +159,8 @@ class Story:
         versions = Counter(it.version for it in (await self._everybody()).values())
         if versions != {"2": self._wanted}:
             raise WrongError(f"versions and how many answer with them: {dict(versions)}")
-        return (
-            f"all {self._wanted} answer as version 2, {await self._spread_evenly()} over the nodes"
-        )
+        spread = await self._spread_evenly(self._wanted)
+        return f"all {self._wanted} answer as version 2, {spread} over the nodes"
 
     async def _lose_node(self) -> str:
         policy = DisconnectPolicy(replace_after=REPLACE_AFTER_S)
@@ -219,20 +219,21 @@ class Story:
         if changed:
             raise WrongError(f"not the same processes as before: {', '.join(changed)}")
 
-    async def _spread_evenly(self) -> str:
-        """Waits until instances are spread evenly, and returns how."""
+    async def _spread_evenly(self, count: int) -> str:
+        """Waits until so many instances are spread evenly, and returns how."""
         counts: list[int] = []
 
         async def even() -> bool:
             nonlocal counts
             found = Counter(it.node for it in await self._instances())
             counts = [found[name] for name in self._nodes]
-            return max(counts) - min(counts) <= 1
+            return sum(counts) == count and max(counts) - min(counts) <= 1
 
         try:
             await until(even, "an even spread")
         except WrongError:
             raise WrongError(f"spread as {counts}") from None
+        await self._right(count)
         return "-".join(map(str, counts))
 
     async def _instances(self) -> list[InstanceInfo]:
