@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,13 +12,23 @@ import test_rest_bad_input as bad
 import test_rest_browsers as browsers_laws
 import test_rest_calls as calls_laws
 import test_rest_errors as errors_laws
+import test_rest_services as services_laws
 import test_rest_streams as streams_laws
 import wired_master
 from http_door import HttpDoor, client_of, opened
 from starlette.responses import Response
 from wired_master import WiredMaster, serving
 
-from pullwork_master.gateway import app, body, events, problems, readable, reading, routes
+from pullwork_master.gateway import (
+    app,
+    body,
+    events,
+    problems,
+    readable,
+    reading,
+    routes,
+    shorthand,
+)
 from pullwork_master.gateway.browsers import Browsers
 from pullwork_master.storage.memory import MemoryStorage
 from pullwork_master.wire.calls import Calls
@@ -126,6 +137,37 @@ async def _shows_only_json(master: WiredMaster, _: HttpDoor, http: httpx.AsyncCl
     assert "NaN" not in (await http.get(f"/tasks/{task_id}")).text
 
 
+def what_was_tried_is_told_as_made(patch: Patch) -> None:
+    """Whatever a call that makes something answers is told as made."""
+
+    class Forgetful:
+        """Stands for the built-in function there."""
+
+        def __call__(self, message: Any, name: str, *default: Any) -> Any:
+            return False if name == "dry_run" else getattr(message, name, *default)
+
+    patch.setattr(app, "getattr", Forgetful(), raising=False)
+
+
+def the_wrong_side_of_the_colon(patch: Patch) -> None:
+    """In a short port the program's stands first."""
+    named = r"(?:(?P<name>[^=:]+)=)?(?P<port>\d{1,9})(?::(?P<host_port>\d{1,9}))?"
+    patch.setattr(shorthand, "_NAMED", re.compile(named))
+
+
+def true_is_a_port(patch: Patch) -> None:
+    """What Python takes for a number is one."""
+    patch.setattr(
+        shorthand,
+        "short_of",
+        lambda descriptor: (
+            shorthand.Short(lambda item: {"port": int(str(item) == "True")}, "", ())
+            if descriptor.name == "Port"
+            else None
+        ),
+    )
+
+
 LAWS: list[tuple[Callable[[Patch], None], Law]] = [
     (
         any_page_may_ask,
@@ -191,6 +233,20 @@ LAWS: list[tuple[Callable[[Patch], None], Law]] = [
         lambda m, d, h: streams_laws.test_a_refusal_that_comes_first_has_a_status(h),
     ),
     (json_is_believed, _shows_only_json),
+    (
+        what_was_tried_is_told_as_made,
+        lambda m, d, h: services_laws.test_what_is_only_tried_is_not_told_as_made(h),
+    ),
+    (
+        the_wrong_side_of_the_colon,
+        lambda m, d, h: services_laws.test_a_port_is_written_short(h, *services_laws.PORTS[3]),
+    ),
+    (
+        true_is_a_port,
+        lambda m, d, h: services_laws.test_a_bad_field_of_a_service_is_named(
+            h, {"image": "nginx", "ports": [True]}, "spec.ports[0]", "http=80"
+        ),
+    ),
 ]
 
 

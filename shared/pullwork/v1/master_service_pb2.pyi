@@ -187,7 +187,7 @@ class RegisterResponse(_message.Message):
     """The largest payload or result that the master takes, in bytes."""
     cluster_id: _builtins.str
     """The cluster, the same at each of its masters and after each of their starts: it is made with
-    the data folder, and made anew where a backup is restored. What a node runs for one cluster is
+    the data folder, and a backup that is restored has it, too. What a node runs for one cluster is
     none of another's business.
     """
     @_builtins.property

@@ -185,8 +185,9 @@ class OrchestratorServiceServicer:
 
     def WatchInstances(self, request, context):
         """WatchInstances streams the instances of a service, or of all, each time something of
-        them has changed: always all of them, with a number that grows with each change. After
-        a restart of the master it waits until its nodes are back, or given up.
+        them has changed: always all of them, with a number that grows with each change; changes that
+        come together are told together. After a restart of the master it waits until its nodes
+        are back, or given up.
         Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND (NOT_FOUND),
         also when the service is deleted.
         """
@@ -195,10 +196,14 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchLogs(self, request, context):
-        """WatchLogs streams what the instances of a service write to stdout and stderr, line by line.
+        """WatchLogs streams what the instances of a service write to stdout and stderr, line by line:
+        each in its own order, up to 100 at the same time, at the pace at which it is read. It ends when
+        all was told; while it follows, when no more can come. Of an instance that waits for its next
+        start come the last lines that it wrote before. What can't be read is passed over.
         Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND and
-        INSTANCE_NOT_FOUND (NOT_FOUND); NODE_UNREACHABLE (UNAVAILABLE) if the node of the only
-        instance asked for can't be reached.
+        INSTANCE_NOT_FOUND (NOT_FOUND); NODE_UNREACHABLE (UNAVAILABLE) if the log of the only
+        instance asked for can't be read; TOO_MANY_REQUESTS (RESOURCE_EXHAUSTED) if there are as many
+        logs under way as the master passes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -86,16 +86,21 @@ class OrchestratorServiceStub:
     """
     WatchInstances: _grpc.UnaryStreamMultiCallable[_orchestrator_service_pb2.WatchInstancesRequest, _orchestrator_service_pb2.WatchInstancesResponse]
     """WatchInstances streams the instances of a service, or of all, each time something of
-    them has changed: always all of them, with a number that grows with each change. After
-    a restart of the master it waits until its nodes are back, or given up.
+    them has changed: always all of them, with a number that grows with each change; changes that
+    come together are told together. After a restart of the master it waits until its nodes
+    are back, or given up.
     Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND (NOT_FOUND),
     also when the service is deleted.
     """
     WatchLogs: _grpc.UnaryStreamMultiCallable[_orchestrator_service_pb2.WatchLogsRequest, _orchestrator_service_pb2.WatchLogsResponse]
-    """WatchLogs streams what the instances of a service write to stdout and stderr, line by line.
+    """WatchLogs streams what the instances of a service write to stdout and stderr, line by line:
+    each in its own order, up to 100 at the same time, at the pace at which it is read. It ends when
+    all was told; while it follows, when no more can come. Of an instance that waits for its next
+    start come the last lines that it wrote before. What can't be read is passed over.
     Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND and
-    INSTANCE_NOT_FOUND (NOT_FOUND); NODE_UNREACHABLE (UNAVAILABLE) if the node of the only
-    instance asked for can't be reached.
+    INSTANCE_NOT_FOUND (NOT_FOUND); NODE_UNREACHABLE (UNAVAILABLE) if the log of the only
+    instance asked for can't be read; TOO_MANY_REQUESTS (RESOURCE_EXHAUSTED) if there are as many
+    logs under way as the master passes on.
     """
     ListNodes: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ListNodesRequest, _orchestrator_service_pb2.ListNodesResponse]
     """ListNodes returns the nodes that instances can be placed on, by name, with what placement
@@ -162,16 +167,21 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     """
     WatchInstances: _aio.UnaryStreamMultiCallable[_orchestrator_service_pb2.WatchInstancesRequest, _orchestrator_service_pb2.WatchInstancesResponse]  # type: ignore[assignment]
     """WatchInstances streams the instances of a service, or of all, each time something of
-    them has changed: always all of them, with a number that grows with each change. After
-    a restart of the master it waits until its nodes are back, or given up.
+    them has changed: always all of them, with a number that grows with each change; changes that
+    come together are told together. After a restart of the master it waits until its nodes
+    are back, or given up.
     Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND (NOT_FOUND),
     also when the service is deleted.
     """
     WatchLogs: _aio.UnaryStreamMultiCallable[_orchestrator_service_pb2.WatchLogsRequest, _orchestrator_service_pb2.WatchLogsResponse]  # type: ignore[assignment]
-    """WatchLogs streams what the instances of a service write to stdout and stderr, line by line.
+    """WatchLogs streams what the instances of a service write to stdout and stderr, line by line:
+    each in its own order, up to 100 at the same time, at the pace at which it is read. It ends when
+    all was told; while it follows, when no more can come. Of an instance that waits for its next
+    start come the last lines that it wrote before. What can't be read is passed over.
     Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND and
-    INSTANCE_NOT_FOUND (NOT_FOUND); NODE_UNREACHABLE (UNAVAILABLE) if the node of the only
-    instance asked for can't be reached.
+    INSTANCE_NOT_FOUND (NOT_FOUND); NODE_UNREACHABLE (UNAVAILABLE) if the log of the only
+    instance asked for can't be read; TOO_MANY_REQUESTS (RESOURCE_EXHAUSTED) if there are as many
+    logs under way as the master passes on.
     """
     ListNodes: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ListNodesRequest, _orchestrator_service_pb2.ListNodesResponse]  # type: ignore[assignment]
     """ListNodes returns the nodes that instances can be placed on, by name, with what placement
@@ -289,8 +299,9 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_orchestrator_service_pb2.WatchInstancesResponse], _abc.AsyncIterator[_orchestrator_service_pb2.WatchInstancesResponse]]:
         """WatchInstances streams the instances of a service, or of all, each time something of
-        them has changed: always all of them, with a number that grows with each change. After
-        a restart of the master it waits until its nodes are back, or given up.
+        them has changed: always all of them, with a number that grows with each change; changes that
+        come together are told together. After a restart of the master it waits until its nodes
+        are back, or given up.
         Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND (NOT_FOUND),
         also when the service is deleted.
         """
@@ -301,10 +312,14 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orchestrator_service_pb2.WatchLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_orchestrator_service_pb2.WatchLogsResponse], _abc.AsyncIterator[_orchestrator_service_pb2.WatchLogsResponse]]:
-        """WatchLogs streams what the instances of a service write to stdout and stderr, line by line.
+        """WatchLogs streams what the instances of a service write to stdout and stderr, line by line:
+        each in its own order, up to 100 at the same time, at the pace at which it is read. It ends when
+        all was told; while it follows, when no more can come. Of an instance that waits for its next
+        start come the last lines that it wrote before. What can't be read is passed over.
         Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND and
-        INSTANCE_NOT_FOUND (NOT_FOUND); NODE_UNREACHABLE (UNAVAILABLE) if the node of the only
-        instance asked for can't be reached.
+        INSTANCE_NOT_FOUND (NOT_FOUND); NODE_UNREACHABLE (UNAVAILABLE) if the log of the only
+        instance asked for can't be read; TOO_MANY_REQUESTS (RESOURCE_EXHAUSTED) if there are as many
+        logs under way as the master passes on.
         """
 
     @_abc_1.abstractmethod
