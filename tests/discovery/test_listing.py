@@ -31,6 +31,10 @@ async def bench() -> AsyncIterator[Bench]:
     await bench.kill()
 
 
+def _listing(bench: Bench) -> Listing:
+    return Listing(bench.roster, bench.now)
+
+
 def _addresses(*names: str) -> list[service_pb2.Address]:
     return [
         service_pb2.Address(name=name, host="10.0.0.1", port=8000 + number)
@@ -54,7 +58,7 @@ def _ids(found: Listing, service: str = "") -> list[str]:
 
 async def test_each_port_of_an_instance_is_an_endpoint(bench: Bench) -> None:
     await _placed(bench)
-    first, second = Listing(bench.roster).endpoints("web")
+    first, second = _listing(bench).endpoints("web")
     assert (first.service, first.instance, first.node) == ("web", "web-1", "n1")
     assert (first.port_name, first.first, first.address) == ("http", True, "10.0.0.1:8000")
     assert (second.port_name, second.first, second.address) == ("metrics", False, "10.0.0.1:8001")
@@ -64,7 +68,7 @@ async def test_each_port_of_an_instance_is_an_endpoint(bench: Bench) -> None:
 
 async def test_what_has_not_been_well_or_is_ending_is_not_there(bench: Bench) -> None:
     node, task_id = await _placed(bench)
-    found = Listing(bench.roster)
+    found = _listing(bench)
     for state, there in {STARTING: 0, UNHEALTHY: 2, STOPPING: 0}.items():
         node.put(task_id, "web-1", state, addresses=_addresses("http", "metrics"))
         node.report()
@@ -74,7 +78,7 @@ async def test_what_has_not_been_well_or_is_ending_is_not_there(bench: Bench) ->
 
 async def test_what_ended_or_has_no_address_is_not_there(bench: Bench) -> None:
     node, task_id = await _placed(bench)
-    found = Listing(bench.roster)
+    found = _listing(bench)
     node.put(task_id, "web-1")
     node.report()
     assert _ids(found) == []
@@ -87,7 +91,7 @@ async def test_what_ended_or_has_no_address_is_not_there(bench: Bench) -> None:
 
 async def test_the_instances_of_a_node_that_is_away_are_not_there(bench: Bench) -> None:
     node, _ = await _placed(bench)
-    found = Listing(bench.roster)
+    found = _listing(bench)
     assert len(found.endpoints()) == 2
     await node.vanish()
     assert found.endpoints() == []
@@ -96,11 +100,37 @@ async def test_the_instances_of_a_node_that_is_away_are_not_there(bench: Bench) 
     assert len(found.endpoints()) == 2
 
 
+async def test_a_worker_that_starts_again_leaves_no_gap(bench: Bench) -> None:
+    node, task_id = await _placed(bench)
+    found = _listing(bench)
+    await node.join()
+    assert _ids(found) == ["web-1:http", "web-1:metrics"]
+    await node.work()
+    assert _ids(found) == ["web-1:http", "web-1:metrics"]
+    await node.join()
+    assert len(found.endpoints()) == 2
+    # It was another machine after all.
+    del node.has[task_id]
+    node.report()
+    assert _ids(found) == []
+
+
+async def test_what_was_away_is_not_there_before_it_has_reported(bench: Bench) -> None:
+    node, _ = await _placed(bench)
+    await node.vanish()
+    await bench.pass_time(1_500)
+    await node.join()
+    found = _listing(bench)
+    assert found.endpoints() == []
+    await node.work()
+    assert len(found.endpoints()) == 2
+
+
 async def test_until_nodes_have_reported_after_a_restart_nothing_is_settled(bench: Bench) -> None:
     node, _ = await _placed(bench)
-    before = Listing(bench.roster).generation("web")
+    before = _listing(bench).generation("web")
     await bench.restart()
-    found = Listing(bench.roster)
+    found = _listing(bench)
     assert not found.settled
     await node.join()
     await node.work()
@@ -111,7 +141,7 @@ async def test_until_nodes_have_reported_after_a_restart_nothing_is_settled(benc
 
 async def test_labels_and_the_first_port_are_those_wanted_now(bench: Bench) -> None:
     await _placed(bench)
-    found = Listing(bench.roster)
+    found = _listing(bench)
 
     def changed(spec: service_pb2.ServiceSpec) -> service_pb2.ServiceSpec:
         made = service_pb2.ServiceSpec()
@@ -132,12 +162,12 @@ async def test_an_instance_without_the_port_wanted_now_keeps_its_own_first(bench
     node, task_id = await _placed(bench)
     node.put(task_id, "web-1", addresses=_addresses("old", "older"))
     node.report()
-    ports = [(each.port_name, each.first) for each in Listing(bench.roster).endpoints()]
+    ports = [(each.port_name, each.first) for each in _listing(bench).endpoints()]
     assert ports == [("old", True), ("older", False)]
 
 
 async def test_each_change_has_a_new_number(bench: Bench) -> None:
-    found = Listing(bench.roster)
+    found = _listing(bench)
     node, task_id = await _placed(bench)
     last = found.generation("web")
     assert 0 < last <= found.generation()
@@ -152,7 +182,7 @@ async def test_each_change_has_a_new_number(bench: Bench) -> None:
 
 
 async def test_an_unknown_service_is_waited_for_and_a_deleted_one_is_told(bench: Bench) -> None:
-    found = Listing(bench.roster)
+    found = _listing(bench)
     of_none = found.generation("db")
     assert of_none == found.generation()
     coming = asyncio.create_task(found.changed(of_none, "db"))
@@ -177,7 +207,7 @@ async def test_all_are_sorted_by_service(bench: Bench) -> None:
     await node.work()
     node.put(task_id, "db-1", addresses=_addresses("http"))
     node.report()
-    found = Listing(bench.roster)
+    found = _listing(bench)
     assert _ids(found) == ["db-1:http", "web-1:http", "web-1:metrics"]
     await bench.services.delete("db")
     assert _ids(found) == ["web-1:http", "web-1:metrics"]
@@ -214,10 +244,22 @@ def an_unknown_service_has_no_news(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Listing, "_known", lambda self, service: service)
 
 
+def believed_at_once(patch: pytest.MonkeyPatch) -> None:
+    """What a node said before it went away is told as soon as it is back."""
+    patch.setattr(listing, "FOLLOWED_MS", 10**9)
+
+
+def believed_late(patch: pytest.MonkeyPatch) -> None:
+    """What a worker kept is taken away for a moment when it starts again."""
+    patch.setattr(listing, "FOLLOWED_MS", -1)
+
+
 LAWS: list[tuple[Callable[[pytest.MonkeyPatch], None], Callable[[Bench], Any]]] = [
     (those_that_start, test_what_has_not_been_well_or_is_ending_is_not_there),
     (those_that_end, test_what_has_not_been_well_or_is_ending_is_not_there),
     (only_the_well, test_what_has_not_been_well_or_is_ending_is_not_there),
+    (believed_at_once, test_what_was_away_is_not_there_before_it_has_reported),
+    (believed_late, test_a_worker_that_starts_again_leaves_no_gap),
     (those_of_yesterday, test_the_instances_of_a_node_that_is_away_are_not_there),
     (
         an_unknown_service_has_no_news,

@@ -36,6 +36,8 @@ class Site:
     cluster: Cluster
     master: Process
     http: httpx.AsyncClient
+    # Its nodes, by name.
+    nodes: dict[str, Process]
     # Where Traefik listens.
     url: str
 
@@ -87,12 +89,13 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 async def site(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Site]:
     """A master, two nodes, and a Traefik before whatever runs there."""
     traefik, at, door = program("traefik"), free_port(), f"127.0.0.1:{free_port()}"
+    # As long as a worker may take to start again on a busy machine.
+    cluster.env["PULLWORK_MASTER_GRACE"] = "20s"
     master = await cluster.master("--http-listen", door)
     workers = Workers(cluster.address, tmp_path)
     config = configured("traefik.yml", tmp_path, **{DOOR: door, ":8080": f"127.0.0.1:{at}"})
     try:
-        for node in ("n1", "n2"):
-            workers.start(node)
+        nodes = {node: workers.start(node) for node in ("n1", "n2")}
         with running(traefik, f"--configfile={config}", output=tmp_path / "traefik.log"):
             async with httpx.AsyncClient(
                 base_url=f"http://{door}", timeout=60, trust_env=False
@@ -103,7 +106,7 @@ async def site(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Site]:
                     return [each.get("runners") for each in nodes] == [["process"]] * 2
 
                 await until(both, "both nodes are there")
-                yield Site(cluster, master, http, f"http://127.0.0.1:{at}/")
+                yield Site(cluster, master, http, nodes, f"http://127.0.0.1:{at}/")
     finally:
         print(workers.story())
         workers.close()
@@ -148,6 +151,29 @@ async def test_callers_are_led_to_what_runs_through_a_death_and_a_scale_up(site:
         assert load.failures(since=killed + BOUND_S) == []
     targets = (await site.http.get("/discovery/prometheus?service=web&port=metrics")).json()
     assert {each["labels"]["__meta_pullwork_instance"] for each in targets} == five
+
+
+async def test_workers_that_are_killed_and_started_again_cost_no_request(site: Site) -> None:
+    answer = await site.http.post("/services/web", json=_spec(again=False))
+    assert answer.status_code in {200, 201}, answer.text
+    names = {entry["Service"]["ID"] for entry in await site.well(3)}
+    async with calling(site.url) as load:
+        await load.names_until(names)
+        ready = time.monotonic()
+        before = (await site.http.get("/nodes")).json()["nodes"]
+        for worker in site.nodes.values():
+            worker.kill()
+            worker.start()
+
+        async def others() -> bool:
+            nodes = (await site.http.get("/nodes")).json()["nodes"]
+            sessions = {each.get("session_id", "") for each in (*before, *nodes)}
+            return len(sessions - {""}) == 4 and not any("disconnected_since" in it for it in nodes)
+
+        await until(others, "both workers are back")
+        await site.well(3)
+        await load.more_until(100)
+    assert load.failures(since=ready) == []
 
 
 async def test_with_a_second_try_neither_a_death_nor_a_new_master_costs_a_request(

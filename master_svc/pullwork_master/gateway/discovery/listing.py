@@ -2,26 +2,34 @@
 
 Labels, and which port is the first, are those that are wanted now, also of instances of a former
 version: readers of tags take two opinions on one route for a mistake, and follow neither.
+
+A worker that starts again is another session, which has not reported yet in its first moments. What
+ran there a moment ago is told meanwhile: to take it away and bring it back would cost callers more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from pullwork.v1 import service_pb2
+from pullwork_master.core.model import Now
 from pullwork_master.gateway.discovery.catalogue import Endpoint
 from pullwork_master.orchestrator.generations import ALL
 from pullwork_master.orchestrator.roster import Roster
 
 _RUNS: Final = (service_pb2.INSTANCE_STATE_HEALTHY, service_pb2.INSTANCE_STATE_UNHEALTHY)
 
+# A node whose session was followed by another one within this is waited for.
+FOLLOWED_MS: Final = 1_000
+
 
 class Listing:
     """The catalogue of one master. Every method belongs to the event loop's thread."""
 
-    def __init__(self, roster: Roster) -> None:
+    def __init__(self, roster: Roster, now: Callable[[], Now]) -> None:
         self._roster = roster
+        self._now = now
         # By service, as of a generation.
         self._made: dict[str, tuple[int, tuple[Endpoint, ...]]] = {}
 
@@ -57,13 +65,22 @@ class Listing:
         made = self._made.get(service)
         if made is None or made[0] != generation:
             shown = self._roster.shown_instances(service)
-            found = tuple(each for it in shown for each in _endpoints(it, kept.spec))
+            there = (it for it in shown if it.state in _RUNS and self._is_there(it))
+            found = tuple(each for it in there for each in _endpoints(it, kept.spec))
             made = self._made[service] = (generation, found)
         return made[1]
 
+    def _is_there(self, shown: service_pb2.Instance) -> bool:
+        if not shown.disconnected:
+            return True
+        node = self._roster.nodes.get(shown.node)
+        if node is None or node.session is None:
+            return False
+        return self._now().wall_ms - node.gone_since_ms <= FOLLOWED_MS
+
 
 def _endpoints(shown: service_pb2.Instance, spec: service_pb2.ServiceSpec) -> Iterator[Endpoint]:
-    if shown.state not in _RUNS or shown.disconnected or not shown.addresses:
+    if not shown.addresses:
         return
     names = [address.name for address in shown.addresses]
     wanted = spec.ports[0].name if spec.ports else ""
