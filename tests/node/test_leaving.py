@@ -46,6 +46,7 @@ async def test_ctrl_c_stops_the_programs_and_reports_their_end(
     assert task.details["code"] == 143
     assert not workers.programs()
     assert not workers.instance_folders()
+    assert not master.seen.lines
 
 
 async def test_ctrl_c_twice_leaves_what_does_not_end(master: StubMaster, workers: Workers) -> None:
@@ -53,6 +54,8 @@ async def test_ctrl_c_twice_leaves_what_does_not_end(master: StubMaster, workers
     code = "import signal, time; signal.signal(15, lambda *_: print('no', flush=True))\n" + WAITS
     task = master.submit(python(code + "\ntime.sleep(600)"))
     await until(lambda: master.state(task) == "HEALTHY", "the instance is healthy")
+    (folder,) = workers.instance_folders()
+    await until(lambda: "up" in (folder / "log.0").read_text(), "it does not listen any more")
     os.kill(worker.pid, signal.SIGINT)
     await until(lambda: master.state(task) == "STOPPING", "it is being stopped")
     os.kill(worker.pid, signal.SIGINT)
@@ -72,6 +75,7 @@ async def test_a_drained_node_leaves_once_its_instances_are_gone(
     master.cancel(task)
     assert await worker.ended() == 0
     assert not workers.programs()
+    assert not master.seen.lines
 
 
 async def test_a_drained_node_leaves_its_instances_running_when_the_grace_is_over(

@@ -145,7 +145,7 @@ def stops_what_it_lets_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def takes_no_answer_for_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Inventory._report
+    right = Inventory.report
 
     async def wrong(self: Inventory, session_id: str) -> None:
         keeper = self._keeper
@@ -160,7 +160,7 @@ def takes_no_answer_for_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
         if not heard:
             before(list(keeper.instances))
 
-    monkeypatch.setattr(Inventory, "_report", wrong)
+    monkeypatch.setattr(Inventory, "report", wrong)
 
 
 def takes_any_verdict_for_accepted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ from pullwork_worker.machine.invariants import capacity, validate_state
 from pullwork_worker.machine.link import Phase
 from pullwork_worker.machine.ticket import LINED_UP, State
 
-KINDS = {"child": Kind.CHILD, "loop": Kind.LOOP, "command": Kind.COMMAND}
+KINDS = {"child": Kind.CHILD, "loop": Kind.LOOP, "command": Kind.COMMAND, "instance": Kind.INSTANCE}
 SLOTS = 3
 LOOK_AHEAD = 6
 DEATH = Failure(Blame.WORKER_LOST, "died", "the process died")
@@ -87,6 +87,9 @@ class World(RuleBasedStateMachine):
                 return self.kill(slot, ticket)
             case do.Stop(slot=slot, ticket=ticket):
                 assert self.rooms[slot].lane[0] is ticket, "only the head is stopped"
+                if KINDS[ticket.type] is Kind.INSTANCE:  # it is let go of at once
+                    self.rooms[slot].lane.clear()
+                    return self.machine.finished([(slot, ticket.token, Released(), 1.0)], self.now)
             case do.Stuck(slot=slot):
                 pass
             case do.CancelCalls(only_request=only_request):

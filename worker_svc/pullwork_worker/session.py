@@ -340,6 +340,7 @@ class Session:
         )
 
     async def _deregister(self, call: do.Deregister) -> None:
+        await self.parting(call.session_id)
         request = pb.DeregisterRequest(session_id=call.session_id, reason=call.reason)
         try:
             await self._stub.Deregister(request, timeout=_DEREGISTER_S)
@@ -368,6 +369,9 @@ class Session:
                     "the master did not take an outcome",
                     extra={"verdict": pb.Verdict.Name(verdict), "lease": token},
                 )
+
+    async def parting(self, session_id: str) -> None:
+        """Has nothing to say before it leaves."""
 
     def log_wanted(self, wanted: pb.TaskIncomingResponse.LogWanted) -> None:
         """Has no logs of instances."""

@@ -25,6 +25,9 @@ from pullwork_worker.services.runner import (
 log = logging.getLogger("pullwork.worker")
 
 
+_SOON_S: Final = 0.05
+
+
 class Phase(IntEnum):
     """Where an instance is; numbered as InstanceState in the contract."""
 
@@ -192,6 +195,8 @@ class Instance:
     async def _watch(self, program: Program, check: Check) -> None:
         age_s = max(0.0, time.time() - program.started_ms / 1000) if program.started_ms else 0.0
         judge = Judge(check, time.monotonic() - age_s)
+        # One that starts is asked sooner, so that it is known at once that it is well.
+        soon_s = _SOON_S
         while self._stopped is None:
             why = await ask(program, check)
             health = judge.saw(not why, time.monotonic())
@@ -206,7 +211,9 @@ class Instance:
                 self.stop(UNHEALTHY, message)
                 return
             self.checked.set()
-            await asyncio.sleep(check.interval_s)
+            soon_s = min(2 * soon_s, check.interval_s)
+            starting = health is Health.STARTING
+            await asyncio.sleep(soon_s if starting else check.interval_s)
 
 
 def _now_ms() -> int:

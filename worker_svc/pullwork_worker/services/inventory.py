@@ -23,7 +23,8 @@ from pullwork_worker.services.keeper import Keeper
 # At once when something changed, though not more often than the one; else every other.
 GAP_S: Final = 0.1
 EVERY_S: Final = 2.0
-_CALL_S: Final = 10.0
+# A master that has not answered by then is not worth more waiting: it is told again.
+_CALL_S: Final = 5.0
 # What was just found is not told before it was asked how it is: it would look ill for a moment.
 _FIRST_CHECK_S: Final = 3.0
 # The contract's bound.
@@ -68,7 +69,7 @@ class Inventory:
                 told = session_id
             self._keeper.changed.clear()
             if session_id:
-                await self._report(session_id)
+                await self.report(session_id)
             await asyncio.sleep(GAP_S)
             try:
                 async with asyncio.timeout(EVERY_S - GAP_S):
@@ -90,7 +91,8 @@ class Inventory:
             for check in late:
                 check.cancel()
 
-    async def _report(self, session_id: str) -> None:
+    async def report(self, session_id: str) -> None:
+        """Tells all that there is, and obeys the answer if the session still stands."""
         try:
             answer = await self._stub.ReportInstances(self._request(session_id), timeout=_CALL_S)
         except grpc.aio.AioRpcError as rpc_error:

@@ -162,14 +162,18 @@ class Keeper:
         """Has nothing to take back: instances have no lanes."""
         return []
 
+    async def at_rest(self) -> None:
+        """Waits until what is being removed is gone, though not for long."""
+        if self._chores:
+            await asyncio.wait(self._chores, timeout=_REMOVAL_S)
+
     async def close(self) -> None:
         """Lets go of everything; programs go on, but those that are being removed."""
         self._leaving = True
         if self._stops_within_s and (stopping := self._running()):
             ends = [asyncio.create_task(it.over(), name="end of an instance") for it in stopping]
             await asyncio.wait(ends, timeout=self._stops_within_s)
-        if self._chores:
-            await asyncio.wait(self._chores, timeout=_REMOVAL_S)
+        await self.at_rest()
         if running := self._running():
             log.warning(
                 "leaving instances running; this node's worker finds them when it is started "

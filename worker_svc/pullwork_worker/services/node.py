@@ -44,6 +44,7 @@ class NodeRunner(WorkerRunner):
         super().__init__(machine)
         self.keeper: Keeper
         self.logs: LogSender
+        self.inventory: Inventory
         self._drain_grace_s = drain_grace_s
 
     def drain(self, reason: str) -> None:
@@ -98,6 +99,11 @@ class NodeSession(Session):
         """Sends a log."""
         self._node_runner.logs.begin(self._node_runner.session_id(), wanted)
 
+    async def parting(self, session_id: str) -> None:
+        """Tells what is left, so that nobody takes what was just removed for unreachable."""
+        await self._node_runner.keeper.at_rest()
+        await self._node_runner.inventory.report(session_id)
+
     def name_taken(self) -> None:
         """Leaves: a node's name is where its instances are sought, so it takes no other."""
         reason = (
@@ -141,7 +147,9 @@ class Node:
         self.runner = NodeRunner(machine, settings.drain_grace)
         self.keeper = self.runner.keeper = Keeper(runners, self.runner, lambda: machine.draining)
         self.runner.logs = LogSender(stub, self.keeper)
-        self._inventory = Inventory(stub, self.keeper, self.runner, usage.capacity)
+        self._inventory = self.runner.inventory = Inventory(
+            stub, self.keeper, self.runner, usage.capacity
+        )
         session = NodeSession(settings.address, identity, self.runner, settings.node)
         self.runner.connect(session, {Kind.INSTANCE: self.keeper})
 
