@@ -74,6 +74,8 @@ class StubMaster(master_service_pb2_grpc.MasterServiceServicer):
         self.cluster_id = "cluster-1"
         self.tasks: dict[str, Task] = {}
         self.silent = False
+        # How many reports came meanwhile.
+        self.unheard = 0
         # False: results are answered as if their leases had been lost.
         self.takes_results = True
         self.lease_s = 5.0
@@ -258,6 +260,7 @@ class StubMaster(master_service_pb2_grpc.MasterServiceServicer):
     async def ReportInstances(
         self, request: node_service_pb2.ReportInstancesRequest, context: Context
     ) -> node_service_pb2.ReportInstancesResponse:
+        self.unheard += self.silent
         await self._enter(request.session_id, context)
         lines = {it.task_id: it for it in request.instances}
         runners = list(request.runners)

@@ -139,6 +139,24 @@ async def test_containers_of_others_are_never_touched(
         assert other.status == "running"
 
 
+async def test_a_port_that_is_taken_is_said_by_its_number(
+    master: StubMaster, workers: Workers, containers: Containers
+) -> None:
+    workers.start(offer="container")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        spec = serving()
+        spec.spec.ports[0].host_port = number
+        task = master.submit(spec, "container")
+        await until(lambda: task.failure, "the failure is reported")
+    assert task.failure is not None
+    assert task.failure.type == "pullwork.InstanceStartFailed"
+    assert task.failure.message == f"something on this node listens at port {number} already"
+    await until(lambda: not containers.all(), "nothing is left")
+
+
 async def test_an_image_that_is_not_allowed_is_refused_by_the_settings_name(
     master: StubMaster, workers: Workers, containers: Containers
 ) -> None:

@@ -58,6 +58,7 @@ async def silence_removes_nothing(master: StubMaster, folder: Path) -> None:
         master.silent = True
         link = node.node.runner.machine.link
         await until(lambda: link.stopped_for_silence, "the lease is over", SOON_S)
+        await until(lambda: master.unheard >= 2, "reports were in vain", 2 * SOON_S)
         master.silent = False
         await told_again(master)
         assert node.programs() == before
@@ -69,6 +70,7 @@ async def an_end_is_kept_until_it_is_taken(master: StubMaster, folder: Path) -> 
         master.takes_results = False
         node.programs()[0].kill()
         await until(lambda: task.attempt >= 3, "the end was told in vain", SOON_S)
+        await told_again(master, 3)
         master.takes_results = True
         await until(lambda: task.failure, "the end is told", SOON_S)
         assert task.failure is not None

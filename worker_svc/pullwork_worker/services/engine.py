@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -18,6 +19,10 @@ _CALL_S: Final = 60.0
 _NO_CONNECTION: Final = 900
 NOT_FOUND: Final = 404
 CONFLICT: Final = 409
+
+_PORT_TAKEN: Final = re.compile(
+    r":(\d+) failed: port is already allocated|:(\d+): bind: address already in use"
+)
 
 # What can be met when the engine goes away, or can't be reached.
 EngineTrouble = (DockerError, aiohttp.ClientError, OSError, TimeoutError)
@@ -72,6 +77,8 @@ def is_away(error: BaseException) -> bool:
 def words(error: BaseException) -> str:
     """Returns what an error says, without what only its program understands."""
     text = error.message if isinstance(error, DockerError) else str(error)
+    if taken := _PORT_TAKEN.search(text):
+        return f"something on this node listens at port {taken[1] or taken[2]} already"
     return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
