@@ -42,6 +42,12 @@ def test_a_misspelt_line_would_be_found(tmp_path: Path) -> None:
     assert "TimeoutStop" in verified(tmp_path, UNITS[0], text).stderr
 
 
+def test_a_nodes_instances_outlive_its_unit() -> None:
+    text = (SYSTEMD / "pullwork-node.service").read_text()
+    assert "KillMode=process" in text.splitlines()
+    assert "DynamicUser" not in re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
+
+
 def test_a_worker_has_more_time_to_end_than_it_needs_to_drain() -> None:
     text = (SYSTEMD / "pullwork-worker@.service").read_text()
     grace = re.search(r"DRAIN_GRACE=(\S+)", text)

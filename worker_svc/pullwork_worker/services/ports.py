@@ -20,10 +20,8 @@ def choose(wanted: int, taken: Collection[int]) -> int:
     if wanted:
         if wanted in taken:
             raise StartError(START_FAILED, f"the port {wanted} is another instance's")
-        if not _free(wanted):
-            raise StartError(
-                START_FAILED, f"something on this node listens at port {wanted} already"
-            )
+        if why := _refusal(wanted):
+            raise StartError(START_FAILED, why)
         return wanted
     for _ in range(_TRIES):
         with socket.socket() as probe:
@@ -34,12 +32,15 @@ def choose(wanted: int, taken: Collection[int]) -> int:
     raise StartError(START_FAILED, "this node has no free port")
 
 
-def _free(port: int) -> bool:
+def _refusal(port: int) -> str:
+    """Returns why nothing can listen at a port, or nothing."""
     with socket.socket() as probe:
         # Else connections that ended a moment ago would keep it.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", port))
+        except PermissionError:
+            return f"port {port} needs rights that the worker does not have; take one above 1023"
         except OSError:
-            return False
-    return True
+            return f"something on this node listens at port {port} already"
+    return ""
