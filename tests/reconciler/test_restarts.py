@@ -65,6 +65,15 @@ def test_after_it_ran_for_long_it_starts_at_once_again() -> None:
     assert (start.not_before_ms, start.quick_restarts, start.restarts) == (0, 0, 21)
 
 
+def test_a_node_whose_clock_is_wrong_gains_nothing_by_it() -> None:
+    for wrong_ms in (-3_600_000, 3_600_000):
+        end = ended(replace(ONE, quick_restarts=2))
+        exit = end.exit._replace(
+            ended_ms=end.exit.ended_ms + wrong_ms, started_ms=end.exit.started_ms + wrong_ms
+        )
+        assert next_start(replace(end, exit=exit), Restart(), NOW).not_before_ms == NOW + 2_000
+
+
 def test_one_that_could_not_be_started_waits_like_one_that_ended() -> None:
     start = follow(quick_restarts=2, ran_ms=0, code=None)
     assert start.not_before_ms == NOW + 2_000

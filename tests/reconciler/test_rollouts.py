@@ -125,7 +125,8 @@ def test_a_step_without_a_place_is_told() -> None:
     full = nodes(3, instances_max=1)
     made = plan(SECOND, nodes=full, instances=OLD)
     assert reasons(made) == [
-        "the update waits for room for one more: 3 nodes, none takes any more instances"
+        "no room for one more while the old ones run (let max_unavailable be 1, then they give way "
+        "first): 3 nodes, none takes any more instances"
     ]
     assert made.lacks[0].missing == 0
 
@@ -213,8 +214,8 @@ def test_an_update_that_finds_no_place_fails_and_says_so() -> None:
     late = updated(service(3), ago_ms=120_000)
     made = plan(late, nodes=nodes(3, instances_max=1), instances=OLD)
     assert made.rolls[0].rollout.reason == (
-        "version 2 failed: no place for a new instance within 120 s: "
-        "3 nodes, none takes any more instances"
+        "version 2 failed: no place for a new instance within 120 s (let max_unavailable be 1, "
+        "then they give way first): 3 nodes, none takes any more instances"
     )
 
 

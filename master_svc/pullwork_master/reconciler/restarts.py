@@ -38,6 +38,6 @@ def next_start(ended: Ended, restart: Restart, now_ms: int) -> Next:
     if not ended_quickly(ended, restart):
         return Next(0, 0)
     before = ended.instance.quick_restarts
-    # It counts since the end, also if that is seen late; never more than once in full.
-    due_ms = min(ended.exit.ended_ms, now_ms) + wait_ms(before, restart)
-    return Next(due_ms if due_ms > now_ms else 0, before + 1)
+    wait = wait_ms(before, restart)
+    # Not since it ended: that was told by another machine's clock.
+    return Next(now_ms + wait if wait else 0, before + 1)

@@ -12,7 +12,7 @@ from typing import Final
 from pullwork_master.reconciler.departures import fullest_first
 from pullwork_master.reconciler.model import Exit, Instance, Phase, Roll, Rolling, Rollout
 from pullwork_master.reconciler.restarts import ended_quickly
-from pullwork_master.reconciler.sentences import why_none
+from pullwork_master.reconciler.sentences import why_no_update
 from pullwork_master.reconciler.standing import Standing, by_number
 
 # So many quick ends in a row of a new one are a failure.
@@ -83,7 +83,7 @@ def _failure(standing: Standing) -> str:
     choice = standing.choice(standing.wanted)
     if choice.best() is not None:
         return ""
-    return f"no place for a new instance {within}: {why_none(choice)}"
+    return why_no_update(choice, within)
 
 
 def _ended(id: str, times: int, exit: Exit) -> str:

@@ -34,6 +34,21 @@ def why_none(choice: Choice) -> str:
     return _of_those_that_match(choice, matching, away=len(board) - len(spots))
 
 
+def why_no_step(choice: Choice) -> str:
+    """Returns why an update can't go on, and what to do about it."""
+    return f"no room for one more while the old ones run{_give_way(choice)}: {why_none(choice)}"
+
+
+def why_no_update(choice: Choice, within: str) -> str:
+    """Returns why an update came to nothing, and what to do about it."""
+    return f"no place for a new instance {within}{_give_way(choice)}: {why_none(choice)}"
+
+
+def _give_way(choice: Choice) -> str:
+    unbending = not choice.wanted.update.max_unavailable
+    return " (let max_unavailable be 1, then they give way first)" if unbending else ""
+
+
 def _remedy(runner: Runner) -> str:
     return f"start a worker with --offer {runner.value}"
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pullwork_master.reconciler.model import (
     Ended,
@@ -217,17 +218,13 @@ class Standing:
         """Returns a template with the policies of placement that are wanted now."""
         if made_of is self.wanted:
             return made_of
-        wanted = self.wanted
-        return Wanted(
-            instances=wanted.instances,
+        return replace(
+            self.wanted,
             runner=made_of.runner,
             template=made_of.template,
             cpus=made_of.cpus,
             memory_bytes=made_of.memory_bytes,
             host_ports=made_of.host_ports,
-            constraints=wanted.constraints,
-            spread_by=wanted.spread_by,
-            max_per_node=wanted.max_per_node,
         )
 
     def leaving(self) -> list[Instance]:

@@ -20,7 +20,7 @@ from pullwork_master.reconciler.model import (
 from pullwork_master.reconciler.placement import Choice, Spot
 from pullwork_master.reconciler.restarts import ENDS_ON_A_NODE, next_start
 from pullwork_master.reconciler.rollout import Step, judge
-from pullwork_master.reconciler.sentences import why_none
+from pullwork_master.reconciler.sentences import why_no_step, why_none
 from pullwork_master.reconciler.standing import Standing, by_number
 
 # In one plan, so that no plan takes long to make or to perform. Those that start again are not
@@ -160,8 +160,7 @@ class Turn:
             spot = choice.best()
             if spot is None:
                 lacking = max(0, (starts if needed is None else needed) - placed)
-                wait = "" if lacking else "the update waits for room for one more: "
-                self._lack(lacking, wait + why_none(choice))
+                self._lack(lacking, why_none(choice) if lacking else why_no_step(choice))
                 return placed
             if not self._bounds.may_start():
                 return placed

@@ -265,9 +265,8 @@ class Case:
             wait = 0
             if quick and before.quick_restarts:
                 wait = min(restart.max_ms, restart.initial_ms * 2 ** (before.quick_restarts - 1))
-            due = exit.ended_ms + wait
             require(
-                max(start.not_before_ms, self.now_ms) == max(due, self.now_ms),
+                start.not_before_ms == (self.now_ms + wait if wait else 0),
                 "an end is followed after its wait",
                 start,
                 wait,
