@@ -93,6 +93,19 @@ async def test_whoever_waits_for_a_change_hears_of_it_and_of_the_end(bench: Benc
     assert gone.value.reason is Reason.SERVICE_NOT_FOUND
 
 
+async def test_the_end_of_a_service_that_nothing_has_changed_since_the_start_is_heard(
+    bench: Bench,
+) -> None:
+    await bench.create(instances=0)
+    await bench.restart()
+    waiting = asyncio.create_task(bench.services.newer(bench.services.generation("web"), "web"))
+    await asyncio.sleep(0)
+    await bench.services.delete("web")
+    with pytest.raises(Rejection) as gone:
+        await asyncio.wait_for(waiting, 10)
+    assert gone.value.reason is Reason.SERVICE_NOT_FOUND
+
+
 async def test_who_stops_waiting_leaves_nothing_behind(bench: Bench) -> None:
     generations = bench.roster.generations
     waits = [asyncio.create_task(generations.newer(generations.of())) for _ in range(3)]

@@ -66,6 +66,9 @@ class Roster:
         for name in self.stock.nodes:
             self._awaited.add(name)
             self.nodes[name] = KnownNode(name, gone_since_ms=self._now().wall_ms)
+        # A service that there is has a greater number than one that there is not: its end is seen.
+        for name in self.services:
+            self._changed(name)
         self.woken.set()
 
     @property
