@@ -199,6 +199,21 @@ async def test_an_unknown_service_is_waited_for_and_a_deleted_one_is_told(bench:
     assert found.generation("db") > last
 
 
+async def test_what_has_not_changed_is_not_made_anew(bench: Bench) -> None:
+    node, _ = await _placed(bench)
+    other = await bench.place(a_start("web-2"))
+    await node.work()
+    found = _listing(bench)
+    node.put(other, "web-2", addresses=_addresses("http"))
+    node.report()
+    before = found.endpoints("web")
+    node.put(other, "web-2", UNHEALTHY, addresses=_addresses("http"))
+    node.report()
+    after = found.endpoints("web")
+    assert [each.healthy for each in after] == [True, True, False]
+    assert [one is two for one, two in zip(before, after, strict=True)] == [True, True, False]
+
+
 async def test_all_are_sorted_by_service(bench: Bench) -> None:
     await bench.create("db", ports=PORTS[:1])
     await _placed(bench)
@@ -234,7 +249,7 @@ def those_of_yesterday(patch: pytest.MonkeyPatch) -> None:
 
     def kept(self: Listing, service: str) -> Any:
         made = self._made.get(service)
-        return made[1] if made is not None else of(self, service)
+        return made.endpoints if made is not None else of(self, service)
 
     patch.setattr(Listing, "_of", kept)
 
@@ -242,6 +257,17 @@ def those_of_yesterday(patch: pytest.MonkeyPatch) -> None:
 def an_unknown_service_has_no_news(patch: pytest.MonkeyPatch) -> None:
     """Who waits for a service that is not there yet waits for ever, or not at all."""
     patch.setattr(Listing, "_known", lambda self, service: service)
+
+
+def kept_by_its_id(patch: pytest.MonkeyPatch) -> None:
+    """What is known of an instance is never looked at again."""
+    part = listing._Part
+    made: dict[str, Any] = {}
+
+    def first(shown: service_pb2.Instance, endpoints: Any) -> Any:
+        return made.setdefault(shown.task_id, part(shown, endpoints))
+
+    patch.setattr(listing, "_Part", first)
 
 
 def believed_at_once(patch: pytest.MonkeyPatch) -> None:
@@ -260,6 +286,7 @@ LAWS: list[tuple[Callable[[pytest.MonkeyPatch], None], Callable[[Bench], Any]]] 
     (only_the_well, test_what_has_not_been_well_or_is_ending_is_not_there),
     (believed_at_once, test_what_was_away_is_not_there_before_it_has_reported),
     (believed_late, test_a_worker_that_starts_again_leaves_no_gap),
+    (kept_by_its_id, test_what_has_not_changed_is_not_made_anew),
     (those_of_yesterday, test_the_instances_of_a_node_that_is_away_are_not_there),
     (
         an_unknown_service_has_no_news,

@@ -9,8 +9,8 @@ ran there a moment ago is told meanwhile: to take it away and bring it back woul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from pullwork.v1 import service_pb2
 from pullwork_master.core.model import Now
@@ -24,14 +24,29 @@ _RUNS: Final = (service_pb2.INSTANCE_STATE_HEALTHY, service_pb2.INSTANCE_STATE_U
 FOLLOWED_MS: Final = 1_000
 
 
+class _Part(NamedTuple):
+    """An instance as it was shown, and its endpoints."""
+
+    shown: service_pb2.Instance
+    endpoints: tuple[Endpoint, ...]
+
+
+class _Made(NamedTuple):
+    """A service as of a generation; its parts by task."""
+
+    generation: int
+    spec: service_pb2.ServiceSpec
+    parts: dict[str, _Part]
+    endpoints: tuple[Endpoint, ...]
+
+
 class Listing:
     """The catalogue of one master. Every method belongs to the event loop's thread."""
 
     def __init__(self, roster: Roster, now: Callable[[], Now]) -> None:
         self._roster = roster
         self._now = now
-        # By service, as of a generation.
-        self._made: dict[str, tuple[int, tuple[Endpoint, ...]]] = {}
+        self._made: dict[str, _Made] = {}
 
     @property
     def settled(self) -> bool:
@@ -63,12 +78,25 @@ class Listing:
             return ()
         generation = self._roster.generations.of(service)
         made = self._made.get(service)
-        if made is None or made[0] != generation:
-            shown = self._roster.shown_instances(service)
-            there = (it for it in shown if it.state in _RUNS and self._is_there(it))
-            found = tuple(each for it in there for each in _endpoints(it, kept.spec))
-            made = self._made[service] = (generation, found)
-        return made[1]
+        if made is None or made.generation != generation:
+            made = self._made[service] = self._make(service, kept.spec, generation, made)
+        return made.endpoints
+
+    def _make(
+        self, service: str, spec: service_pb2.ServiceSpec, generation: int, before: _Made | None
+    ) -> _Made:
+        """Lists a service; what is shown as before has the same endpoints as before."""
+        known = before.parts if before is not None and before.spec is spec else {}
+        parts: dict[str, _Part] = {}
+        labels, first = dict(spec.labels), spec.ports[0].name if spec.ports else ""
+        for shown in self._roster.shown_instances(service):
+            if shown.state in _RUNS and self._is_there(shown):
+                part = known.get(shown.task_id)
+                if part is None or part.shown is not shown:
+                    part = _Part(shown, tuple(_endpoints(shown, first, labels)))
+                parts[shown.task_id] = part
+        endpoints = tuple(each for part in parts.values() for each in part.endpoints)
+        return _Made(generation, spec, parts, endpoints)
 
     def _is_there(self, shown: service_pb2.Instance) -> bool:
         if not shown.disconnected:
@@ -79,20 +107,17 @@ class Listing:
         return self._now().wall_ms - node.gone_since_ms <= FOLLOWED_MS
 
 
-def _endpoints(shown: service_pb2.Instance, spec: service_pb2.ServiceSpec) -> Iterator[Endpoint]:
-    if not shown.addresses:
-        return
+def _endpoints(
+    shown: service_pb2.Instance, wanted: str, labels: Mapping[str, str]
+) -> Iterator[Endpoint]:
     names = [address.name for address in shown.addresses]
-    wanted = spec.ports[0].name if spec.ports else ""
-    first = wanted if wanted in names else names[0]
-    labels = dict(spec.labels)
     for address in shown.addresses:
         yield Endpoint(
             service=shown.service,
             instance=shown.id,
             node=shown.node,
             port_name=address.name,
-            first=address.name == first,
+            first=address.name == (wanted if wanted in names else names[0]),
             host=address.host,
             port=address.port,
             healthy=shown.state == service_pb2.INSTANCE_STATE_HEALTHY,
