@@ -28,6 +28,7 @@ from pullwork_master.wire.service_specs import filled
 POLICY = Policy(heartbeat_ms=1_000, grace_ms=500, silence_grace_ms=2_000)
 HEALTHY = service_pb2.INSTANCE_STATE_HEALTHY
 STARTING = service_pb2.INSTANCE_STATE_STARTING
+UNHEALTHY = service_pb2.INSTANCE_STATE_UNHEALTHY
 PROCESS = frozenset({Runner.PROCESS})
 DAY = 1_700_000_000_000
 
@@ -246,3 +247,19 @@ def a_start(id: str = "web-1", node: str = "n1", version: int = 1, **more: Any) 
     template = more.pop("template", spec().SerializeToString())
     service = id.rpartition("-")[0]
     return Start(id, service, version, node, template, Runner.PROCESS, **more)
+
+
+async def three_nodes(bench: Bench, instances: int = 6) -> None:
+    """Has three nodes join, and a service run over them."""
+    for name in ("n1", "n2", "n3"):
+        await bench.node(name)
+    await bench.create("web", instances)
+    await bench.settle()
+
+
+async def rested(bench: Bench) -> None:
+    """Lets time pass until nothing happens any more."""
+    for _ in range(60):
+        await bench.settle()
+        await bench.pass_time(2_000)
+    await bench.settle()

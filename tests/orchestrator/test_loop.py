@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
-
 import pytest
-from orchestrated import HEALTHY, STARTING, Bench, spec
+from orchestrated import HEALTHY, STARTING, Bench, rested, spec, three_nodes
 
 from pullwork.v1 import service_pb2
 from pullwork_master.core import commands as c
 from pullwork_master.core.model import State
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.orchestrator.loop import Loop
-from pullwork_master.reconciler.model import Plan, Rolling, Seen, Service
-from pullwork_master.reconciler.reconcile import reconcile
+from pullwork_master.reconciler.model import Rolling
 
 UPDATED = {"env": {"V": "2"}}
-
-
-async def three_nodes(bench: Bench, instances: int = 6) -> None:
-    for name in ("n1", "n2", "n3"):
-        await bench.node(name)
-    await bench.create("web", instances)
-    await bench.settle()
 
 
 async def test_instances_are_spread_over_the_nodes(bench: Bench) -> None:
@@ -159,14 +148,6 @@ async def test_a_master_that_dies_between_any_two_commands_neither_doubles_nor_l
     assert {each.state for each in shown} == {HEALTHY}
 
 
-async def rested(bench: Bench) -> None:
-    """Lets time pass until nothing happens any more."""
-    for _ in range(60):
-        await bench.settle()
-        await bench.pass_time(2_000)
-    await bench.settle()
-
-
 # --- nodes that die --------------------------------------------------------------------------
 
 
@@ -272,124 +253,3 @@ async def test_an_update_that_fails_returns_to_what_was_well(bench: Bench) -> No
     assert service.revision > good.revision
     assert {each.version for each in bench.shown()} == {good.version}
     assert service.rollout.reason
-
-
-# --- what goes wrong -------------------------------------------------------------------------
-
-
-async def test_what_has_no_place_says_why_and_comes_when_there_is_one(bench: Bench) -> None:
-    await bench.create("web", 2)
-    await bench.settle()
-    assert [(each.id, each.node) for each in bench.shown()] == [("", ""), ("", "")]
-    assert bench.services.get("web").pending
-    assert all(each.reason for each in bench.shown())
-    await bench.node("n1")
-    await bench.settle()
-    assert bench.services.get("web").healthy == 2
-    assert list(bench.services.get("web").pending) == []
-
-
-async def test_what_is_refused_is_tried_again_and_nothing_that_ended_is_forgotten(
-    bench: Bench,
-) -> None:
-    await three_nodes(bench, 2)
-    (id, task_id), _ = sorted(bench.tasks().items())
-    node = next(node for node in bench.nodes.values() if task_id in node.has)
-    await node.exits(task_id, '{"code": 1}')
-    real = bench.engine.ask
-
-    async def ask(command: c.Command) -> object:
-        if isinstance(command, c.Submit):
-            raise Rejection(Reason.QUEUE_FULL, "full")
-        return await real(command)
-
-    bench.engine.ask = ask  # type: ignore[method-assign]
-    await bench.services.look()
-    await bench.services.look()
-    assert list(bench.tasks()) == ["web-2"]
-    bench.engine.ask = real  # type: ignore[method-assign]
-    await bench.settle()
-    assert sorted(bench.tasks()) == [id, "web-2"]
-    assert bench.shown()[0].restarts == 1
-
-
-async def test_one_that_can_not_be_stopped_gets_no_follower_beside_it(bench: Bench) -> None:
-    await three_nodes(bench, 3)
-    await bench.nodes["n1"].vanish()
-    await bench.pass_time(31_000)
-    real = bench.engine.ask
-
-    async def ask(command: c.Command) -> object:
-        if isinstance(command, c.Cancel):
-            raise Rejection(Reason.DISK_FULL, "full")
-        return await real(command)
-
-    bench.engine.ask = ask  # type: ignore[method-assign]
-    await bench.services.look()
-    assert len(bench.tasks()) == 3
-    bench.engine.ask = real  # type: ignore[method-assign]
-    await bench.settle()
-    assert sum(len(bench.nodes[name].has) for name in ("n2", "n3")) == 3
-
-
-async def test_a_bug_in_the_reconciler_leaves_services_as_they_are_and_the_master_alive(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
-    await three_nodes(bench, 3)
-    tasks, broken = bench.tasks(), True
-
-    def decide(services: Iterable[Service], seen: Seen, now_ms: int) -> Plan:
-        if broken:
-            raise ZeroDivisionError
-        return reconcile(services, seen, now_ms)
-
-    loop = Loop(bench.engine, bench.roster, decide)
-    await bench.services.scale("web", 1)
-    await loop.look()
-    assert bench.tasks() == tasks
-    assert [record.levelname for record in caplog.records if "A BUG" in record.message] == [
-        "CRITICAL"
-    ]
-    broken = False
-    await loop.look()
-    assert len(bench.tasks()) == 1
-
-
-async def test_running_it_acts_on_changes_by_itself_and_ends_when_told(bench: Bench) -> None:
-    bench.services.start()
-    await bench.node("n1")
-    await bench.create("web", 2)
-    async with asyncio.timeout(10):
-        while len(bench.tasks()) < 2:
-            await bench.services.newer(bench.services.generation())
-    await asyncio.wait_for(bench.services.close(), 10)
-
-
-async def test_a_master_without_services_does_not_look_at_all(bench: Bench) -> None:
-    looks = 0
-
-    def decide(services: Iterable[Service], seen: Seen, now_ms: int) -> Plan:
-        nonlocal looks
-        looks += 1
-        return Plan()
-
-    await bench.node("n1")
-    loop = Loop(bench.engine, bench.roster, decide)
-    await loop.look()
-    assert looks == 0
-    assert loop._wait_s is None
-
-
-async def test_the_queue_of_a_node_that_never_comes_back_is_forgotten(bench: Bench) -> None:
-    await three_nodes(bench, 3)
-    await bench.nodes["n3"].vanish()
-    await bench.pass_time(31_000)
-    await rested(bench)
-    assert "pullwork.node/n3" in bench.engine.core.book.queues
-    for _ in range(3):
-        # The engine sees a pause of its own, and nobody is blamed for it.
-        bench.ms += 4_000_000
-        await bench.pass_time(5_000)
-        await bench.services.look()
-    queues = set(bench.engine.core.book.queues)
-    assert queues == {"default", "pullwork.node/n1", "pullwork.node/n2"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import test_loop as loops
+import test_loop_trouble as troubles
 import test_roster as rosters
 import test_roster_ends as ends
 from orchestrated import Bench, make_storages
@@ -130,7 +131,7 @@ def healthy_since_the_last_report(patch: Patch) -> None:
     patch.setattr(Roster, "_report_changed", wrong)
 
 
-@caught_by(loops.test_what_is_refused_is_tried_again_and_nothing_that_ended_is_forgotten)
+@caught_by(troubles.test_what_is_refused_is_tried_again_and_nothing_that_ended_is_forgotten)
 def what_was_refused_is_done(patch: Patch) -> None:
     real = Loop._start
 
@@ -141,7 +142,7 @@ def what_was_refused_is_done(patch: Patch) -> None:
     patch.setattr(Loop, "_start", wrong)
 
 
-@caught_by(loops.test_one_that_can_not_be_stopped_gets_no_follower_beside_it)
+@caught_by(troubles.test_one_that_can_not_be_stopped_gets_no_follower_beside_it)
 def starts_whatever_became_of_the_stops(patch: Patch) -> None:
     real = Loop._stop
 
@@ -152,7 +153,7 @@ def starts_whatever_became_of_the_stops(patch: Patch) -> None:
     patch.setattr(Loop, "_stop", wrong)
 
 
-@caught_by(loops.test_a_bug_in_the_reconciler_leaves_services_as_they_are_and_the_master_alive)
+@caught_by(troubles.test_a_bug_in_the_reconciler_leaves_services_as_they_are_and_the_master_alive)
 def a_bug_is_not_caught(patch: Patch) -> None:
     async def wrong(self: Loop) -> None:
         self._wait_s = await self._pass()
@@ -184,7 +185,7 @@ def a_dead_node_ends_its_instances(patch: Patch) -> None:
     patch.setattr(instances, "DEATHS_MAX", 1)
 
 
-@caught_by(loops.test_a_master_without_services_does_not_look_at_all)
+@caught_by(troubles.test_a_master_without_services_does_not_look_at_all)
 def it_looks_at_nothing(patch: Patch) -> None:
     patch.setattr(Roster, "idle", property(lambda self: False))
 

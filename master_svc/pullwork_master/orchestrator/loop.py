@@ -9,6 +9,7 @@ services are left as they are, and tasks are served as before.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -64,7 +65,7 @@ class Loop:
         self._roster = roster
         self._decide = decide
         self._one = asyncio.Lock()
-        self._stopping = False
+        self._stopped = asyncio.Event()
         # How long to wait for a change; None: for ever.
         self._wait_s: float | None = 0.0
         self._gap_s = GAP_S
@@ -76,14 +77,14 @@ class Loop:
 
     async def run(self) -> None:
         """Looks and acts until `stop`."""
-        while not self._stopping:
+        while not self._stopped.is_set():
             await self._rest()
-            if not self._stopping:
+            if not self._stopped.is_set():
                 await self.look()
 
     def stop(self) -> None:
         """Lets `run` return once what is under way is decided."""
-        self._stopping = True
+        self._stopped.set()
         self._roster.woken.set()
 
     async def look(self) -> None:
@@ -106,17 +107,14 @@ class Loop:
 
     async def _rest(self) -> None:
         """Sleeps until something changes, or a moment has come."""
-        woken = self._roster.woken
-        if self._bugs:
-            await asyncio.sleep(self._wait_s or 0.0)
-            return
-        try:
-            await asyncio.wait_for(woken.wait(), self._wait_s)
-        except TimeoutError:
-            return
-        left_s = self._looked_at + self._gap_s - time.monotonic()
-        if left_s > 0 and not self._stopping:
-            await asyncio.sleep(left_s)
+        if not self._bugs:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._roster.woken.wait(), self._wait_s)
+        pause_s = (self._wait_s or 0.0) if self._bugs else self._gap_s
+        left_s = self._looked_at + pause_s - time.monotonic()
+        if left_s > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), left_s)
 
     async def _pass(self) -> float | None:
         """Looks and acts; returns how long to wait for a change."""
