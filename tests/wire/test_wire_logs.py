@@ -8,49 +8,24 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-import wired_master
 from google.protobuf.timestamp_pb2 import Timestamp
+from log_reading import KIB, all_lines, logs, relay
 from node_by_hand import HandNode, create, get, node, place, running, texts
-from wired_master import WiredMaster, ended, read, refusal, until
+from wired_master import WiredMaster, read, refusal, until
 
 from pullwork.errors import (
     InstanceNotFoundError,
     InvalidFieldError,
     NodeUnreachableError,
     SessionLostError,
-    ShuttingDownError,
     TooManyRequestsError,
 )
 from pullwork.v1 import node_service_pb2 as n
 from pullwork.v1 import orchestrator_service_pb2 as o
-from pullwork_master.reconciler.model import Exit
-from pullwork_master.wire import log_relay, service_logs, streams
-from pullwork_master.wire.log_relay import LogRelay
-
-KIB = 1024
-
-
-def logs(master: WiredMaster, **chosen: Any) -> Any:
-    """Opens a stream of lines."""
-    return master.services.WatchLogs(o.WatchLogsRequest(service="web", **chosen))
-
-
-def relay(master: WiredMaster) -> LogRelay:
-    """Returns what passes lines on."""
-    (found,) = [
-        owner
-        for stop in master.server._stoppers
-        if isinstance(owner := getattr(stop, "__self__", None), LogRelay)
-    ]
-    return found
-
-
-async def all_lines(stream: Any) -> dict[str, list[str]]:
-    """Reads a stream to its end; returns the lines of each instance."""
-    told: dict[str, list[str]] = {}
-    async for message in stream:
-        told.setdefault(message.instance, []).extend(texts(message))
-    return told
+from pullwork_master.core.commands import Submit
+from pullwork_master.orchestrator import instances
+from pullwork_master.reconciler.model import Exit, Start
+from pullwork_master.wire import log_relay, service_logs
 
 
 async def test_the_last_lines_of_all_instances_come_each_in_its_order(master: WiredMaster) -> None:
@@ -82,41 +57,6 @@ async def test_without_a_word_the_last_hundred_lines_are_asked_for(master: Wired
     assert wanted.task_id in made.has
     await made.send_logs(wanted.log_id, ["a", "ü"])
     assert await all_lines(stream) == {"web-1": ["a", "ü"]}
-
-
-async def test_who_leaves_ends_the_call_of_the_node(master: WiredMaster) -> None:
-    made = await running(master)
-    stream = logs(master, follow=True)
-    wanted = await made.wanted_log()
-    assert wanted.follow
-    never = asyncio.Event()
-    answer = made.send_logs(wanted.log_id, ["a"], hold=never)
-    assert texts(await read(stream)) == ["a"]
-    stream.cancel()
-    assert await asyncio.wait_for(answer, wired_master.PATIENCE_S) == n.SendLogsResponse()
-    assert not len(relay(master))
-
-
-async def test_who_left_before_the_answer_is_not_sent_anything(master: WiredMaster) -> None:
-    made = await running(master)
-    stream = logs(master, follow=True)
-    wanted = await made.wanted_log()
-    stream.cancel()
-    await until(lambda: not len(relay(master)), "the reader is gone")
-    answer = made.send_logs(wanted.log_id, ["a"], hold=asyncio.Event())
-    assert await asyncio.wait_for(answer, wired_master.PATIENCE_S) == n.SendLogsResponse()
-
-
-async def test_a_wish_that_is_over_is_not_told() -> None:
-    mailbox = streams.Mailbox()
-    boxes = streams.Streams()
-    boxes._boxes["s"] = mailbox
-    log = LogRelay(boxes).read("s", "task", 1, follow=False)
-    waiting = asyncio.create_task(anext(log))
-    await until(lambda: mailbox._news.logs, "it is asked for")
-    waiting.cancel()
-    await asyncio.wait({waiting})
-    assert not mailbox._news.logs
 
 
 async def test_a_slow_reader_slows_the_node_and_costs_no_memory(master: WiredMaster) -> None:
@@ -237,39 +177,12 @@ async def _timed(made: HandNode, log_id: str, *parts: list[int]) -> Any:
     await asyncio.Event().wait()
 
 
-async def test_a_reader_who_follows_one_instance_ends_with_it(master: WiredMaster) -> None:
-    made = await running(master)
-    stream = logs(master, instance="web-1", follow=True)
-    wanted = await made.wanted_log()
-    end = asyncio.Event()
-    answer = made.send_logs(wanted.log_id, ["a"], hold=end)
-    assert texts(await read(stream)) == ["a"]
-    await master.tasks.CancelTasks(_by_id(wanted.task_id))
-    made.has.clear()
-    await made.report()
-    # The reconciler would do this: nobody wants the one that ended any more.
-    master.orchestrator.roster.followed([wanted.task_id])
-    end.set()
-    await answer
-    await ended(stream)
-
-
-def _by_id(task_id: str) -> Any:
-    from pullwork.v1 import task_service_pb2
-
-    return task_service_pb2.CancelTasksRequest(task_ids=[task_id])
-
-
 async def test_one_that_waits_for_its_next_start_tells_its_last_words(
     master: WiredMaster,
 ) -> None:
     await create(master)
     made = await node(master)
     kept = master.orchestrator.roster.services["web"]
-    from pullwork_master.core.commands import Submit
-    from pullwork_master.orchestrator import instances
-    from pullwork_master.reconciler.model import Start
-
     start = Start(
         "web-1",
         "web",
@@ -361,36 +274,3 @@ async def test_many_logs_are_read_a_few_at_a_time(
         assert len(relay(master)) <= 2
         await made.send_logs(wanted.log_id, ["a"])
     assert len(await reading) == 5
-
-
-async def test_a_stop_ends_logs_by_name_on_both_sides(master: WiredMaster) -> None:
-    made = await running(master)
-    stream = logs(master, follow=True)
-    wanted = await made.wanted_log()
-    answer = made.send_logs(wanted.log_id, ["a"], hold=asyncio.Event())
-    await read(stream)
-    await master.stop(grace_s=10)
-    assert isinstance(await refusal(stream.read()), ShuttingDownError)
-    await asyncio.wait_for(answer, wired_master.PATIENCE_S)
-
-
-async def test_a_stop_ends_a_reader_who_waits_for_instances(master: WiredMaster) -> None:
-    await create(master)
-    stream = logs(master, follow=True)
-    waits = master.orchestrator.roster.generations._bells
-    await until(lambda: "web" in waits, "the reader waits")
-    await master.stop(grace_s=10)
-    assert isinstance(await refusal(stream.read()), ShuttingDownError)
-
-
-async def test_a_log_that_is_not_read_leaves_nothing_behind(master: WiredMaster) -> None:
-    made = await running(master, 3)
-    before = len(asyncio.all_tasks())
-    stream = logs(master, follow=True)
-    wanted = await made.wanted_log()
-    answer = made.send_logs(wanted.log_id, ["a"])
-    await read(stream)
-    stream.cancel()
-    await answer
-    await until(lambda: len(asyncio.all_tasks()) <= before, "all of it is gone")
-    assert not len(relay(master))

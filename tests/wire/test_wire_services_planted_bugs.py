@@ -11,6 +11,7 @@ import pytest
 import test_service_specs
 import test_wire_instances
 import test_wire_logs
+import test_wire_logs_end
 import test_wire_node_queues
 import test_wire_services
 import wired_master
@@ -289,10 +290,10 @@ PLANTED: list[tuple[Callable[[Patch], None], Law]] = [
         lines_are_not_waited_for,
         alone(test_wire_logs.test_a_slow_reader_slows_the_node_and_costs_no_memory),
     ),
-    (nodes_send_to_nobody, alone(test_wire_logs.test_who_leaves_ends_the_call_of_the_node)),
+    (nodes_send_to_nobody, alone(test_wire_logs_end.test_who_leaves_ends_the_call_of_the_node)),
     (
         unread_logs_are_remembered,
-        lambda master, patch: test_wire_logs.test_a_wish_that_is_over_is_not_told(),
+        lambda master, patch: test_wire_logs_end.test_a_wish_that_is_over_is_not_told(),
     ),
     (
         anybody_answers,

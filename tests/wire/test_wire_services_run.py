@@ -126,7 +126,8 @@ async def test_an_instance_is_explained_in_the_words_of_services(stored: WiredMa
 async def test_a_running_instance_and_one_that_waits_are_explained(stored: WiredMaster) -> None:
     made = await running(stored)
     (task_id,) = made.has
-    assert "is running on worker 'pullwork.node/n1'" in await sentence(stored, task_id)
+    told = await sentence(stored, task_id)
+    assert told.startswith("It is instance web-1 of service 'web' on node 'n1'. It is running on")
     wanted = stored.orchestrator.roster.services["web"].service.wanted
     again = Start(
         "web-1",

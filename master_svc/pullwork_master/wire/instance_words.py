@@ -28,7 +28,9 @@ def explained(told: Explanation) -> str:
     try:
         spec = service_pb2.InstanceSpec.FromString(task.spec.payload)
     except DecodeError:
-        return told.sentence
+        spec = service_pb2.InstanceSpec()
+    if not spec.instance_id:
+        return told.sentence  # not of our making
     node = task.spec.queue.removeprefix(NODE_PREFIX)
     about = f"It is instance {spec.instance_id} of service {spec.service!r} on node {node!r}"
     if told.why in _OF_NODES:

@@ -51,8 +51,7 @@ class Reading:
         self._roster = roster
         self._relay = relay
         self._service, self._instance, self._tail_lines, self._follow = asked
-        # None: nothing follows.
-        self._place: asyncio.Queue[pb.WatchLogsResponse | None] = asyncio.Queue(1)
+        self._place: asyncio.Queue[pb.WatchLogsResponse] = asyncio.Queue(1)
         # By task: an instance that is started again is another one here.
         self._pumps: dict[str, asyncio.Task[None]] = {}
         self._seats = asyncio.Semaphore(AT_ONCE_MAX)
@@ -66,7 +65,7 @@ class Reading:
         overseer = asyncio.create_task(self._oversee())
         stopped = asyncio.create_task(self._relay.stopped.wait())
         try:
-            while (message := await self._next(stopped)) is not None:
+            while (message := await self._next(overseer, stopped)) is not None:
                 yield message
             await overseer
         finally:
@@ -75,31 +74,36 @@ class Reading:
                 with suppress(asyncio.CancelledError, Exception):
                     await task
 
-    async def _next(self, stopped: asyncio.Task[Any]) -> pb.WatchLogsResponse | None:
+    async def _next(
+        self, overseer: asyncio.Task[None], stopped: asyncio.Task[Any]
+    ) -> pb.WatchLogsResponse | None:
+        """Waits for the next message; None: there is none, and the overseer knows why."""
         following = asyncio.create_task(self._place.get())
         try:
-            await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
+            waited = {following, overseer, stopped}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if not self._place.empty():
+                await following
+            if following.done():
+                return following.result()
+            if stopped.done():
                 raise shutting_down()
-            return following.result()
+            return None
         finally:
             following.cancel()
 
     async def _oversee(self) -> None:
         """Starts pumps until there is nobody left to start one for, and waits for their ends."""
-        try:
-            generation = await self._settled()
-            found = self._found()
-            self._begin(found, self._tail_lines)
-            for each in found:
-                await self._tell_last_words(each)
-            while self._follow and await self._may_go_on(generation):
-                generation = self._roster.generations.of(self._service)
-                self._begin(self._standing(), TAIL_MAX)
-            for pump in self._pumps.values():
-                await pump
-        finally:
-            await self._place.put(None)
+        generation = await self._settled()
+        found = self._found()
+        self._begin(found, self._tail_lines)
+        for each in found:
+            await self._tell_last_words(each)
+        while self._follow and await self._may_go_on(generation):
+            generation = self._roster.generations.of(self._service)
+            self._begin(self._standing(), TAIL_MAX)
+        for pump in self._pumps.values():
+            await pump
 
     async def _settled(self) -> int:
         """Waits until it is known how what runs is, and returns the generation from which on."""
