@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,12 @@ from typing import Any
 import pytest
 from cli_world import MAIN, Result, run, until
 from node_world import node
+
+from pullwork import Client
+from pullwork.cli.apply_plan import make_plan
+from pullwork.cli.exits import ExitCode
+from pullwork.cli.rollout import Waiting
+from pullwork.cli.service_file import read_services
 
 pytestmark = pytest.mark.service
 
@@ -193,6 +200,45 @@ def test_at_a_terminal_it_asks_and_shows_a_live_table(
         os.close(master)
     assert b"\x1b[" in said
     assert b"STARTING" in said or b"HEALTHY" in said
+
+
+def test_ctrl_c_says_what_goes_on_and_what_was_not_touched(
+    pullwork: Pullwork, address: str, file: Path
+) -> None:
+    file.write_text(TWO.replace("labels:", "placement: {constraints: {disk: tape}}\n    labels:"))
+    program = subprocess.Popen(
+        [sys.executable, "-c", MAIN, "apply", "-f", str(file), "--yes", "--address", address],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert program.stderr is not None
+    for line in program.stderr:
+        if "alpha waits: " in line:
+            break
+    program.send_signal(signal.SIGINT)
+    _, said = program.communicate(timeout=30)
+    assert program.returncode == 130
+    assert "alpha goes on; " in said
+    assert "nothing was changed of beta" in said
+    assert names(pullwork) == ["alpha"]
+
+
+async def test_what_somebody_changed_since_it_was_shown_is_not_undone(
+    address: str, file: Path, tmp_path: Path
+) -> None:
+    quietly = Waiting(wait=False, patience_s=None, quiet=True)
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(TWO.replace("1.10", "1.20"))
+    async with Client(address, deadline=10) as client:
+        await (await make_plan(client, read_services([str(file)]), None)).perform(client, quietly)
+        plan = await make_plan(client, read_services([str(changed)]), None)
+        await client.services.scale("beta", 5)
+        await plan.perform(client, quietly)
+        assert plan.stopped is ExitCode.REFUSED
+        assert [(it.name, it.end) for it in plan.changes] == [("beta", "refused")]
+        found = (await client.services.get("beta")).spec
+        assert (found.instances, dict(found.env or {})) == (5, {"LEVEL": "1.10"})
 
 
 def test_no_at_a_terminal_changes_nothing(pullwork: Pullwork, address: str, file: Path) -> None:

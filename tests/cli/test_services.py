@@ -221,7 +221,7 @@ def test_delete_asks_first_and_leaves_no_program(
     refused = pullwork("services", "delete", name)
     assert (refused.code, "--yes" in refused.err) == (2, True)
     deleted = pullwork("services", "delete", name, "--yes")
-    assert (deleted.code, deleted.out) == (0, f"{name} is deleted; its instance is stopped\n")
+    assert (deleted.code, deleted.out) == (0, f"{name} is deleted, and what ran of it is stopped\n")
     until(lambda: not running(), "its program is gone")
     assert pullwork("services", "get", name).code == 3
 

@@ -79,7 +79,8 @@ async def test_all_that_the_page_has_a_reader_type_works(
     for name, text in FILES.findall(PAGE):
         (cluster.folder / name).write_text(text)
     said = [await shell(script, reader, cluster.folder) for script in others]
-    assert "hello is deleted; its 3 instances are stopped" in said[0]
+    assert "hello: 3 of 3 instances healthy" in said[0]
+    assert "hello is deleted" in said[0]
     assert "= site, clock: as it is wanted" in said[1]
     kept = await shell("python keep.py", reader, cluster.folder)
     assert kept == "2\nkept-1 True\nkept-2 True\n"

@@ -127,9 +127,8 @@ def why_of(instance: InstanceInfo) -> str:
     said = ["its node can't be reached"] if instance.disconnected else []
     if instance.reason:
         said.append(" ".join(instance.reason.split()))
-    ended = exit_text(instance.last_exit)
-    if ended and ended not in instance.reason and instance.state != "HEALTHY":
-        said.append(f"before: {ended}")
+    elif instance.last_exit is not None and instance.state != "HEALTHY":
+        said.append(f"before: {exit_text(instance.last_exit)}")
     return "; ".join(said)
 
 

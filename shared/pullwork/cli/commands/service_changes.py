@@ -185,13 +185,7 @@ def delete(
     if as_json:
         print_document(found)
     else:
-        print(f"{service} is deleted; {_counted(found.running)}")
-
-
-def _counted(instances: int) -> str:
-    if not instances:
-        return "it had no instances"
-    return "its instance is stopped" if instances == 1 else f"its {instances} instances are stopped"
+        print(f"{service} is deleted, and what ran of it is stopped")
 
 
 def read_waiting(wait: bool, timeout: str, as_json: bool) -> Waiting:
