@@ -32,7 +32,7 @@ def workers(master: StubMaster, tmp_path: Path) -> Iterator[Workers]:
 
 
 @pytest.fixture
-def containers(master: StubMaster) -> Iterator[Containers]:
+def containers(master: StubMaster, workers: Workers) -> Iterator[Containers]:
     """The containers of a test, which are gone after it. Skipped where no engine is."""
     if reason := missing():
         pytest.skip(f"no Docker Engine with the image {BASE} ({reason}); remedy: {REMEDY}")
@@ -41,6 +41,7 @@ def containers(master: StubMaster) -> Iterator[Containers]:
     try:
         yield made
     finally:
+        workers.close()  # or they would go on making some
         made.close()
 
 

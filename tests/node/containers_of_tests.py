@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import uuid
@@ -64,8 +65,7 @@ class Containers:
             all=True, filters={"label": f"pullwork.test={self.cluster}"}
         )
         for container in [*self.all(), *beside]:
-            try:
+            # Who kept it may be removing it at the moment.
+            with contextlib.suppress(docker.errors.APIError):
                 container.remove(force=True)
-            except docker.errors.NotFound:
-                continue
         self._client.close()

@@ -87,6 +87,7 @@ class StubMaster(master_service_pb2_grpc.MasterServiceServicer):
         self.read_no_more: set[str] = set()
         self.address = ""
         self._session = ""
+        self._cause = ""
         self._events: asyncio.Queue[pb.TaskIncomingResponse | None] = asyncio.Queue()
         self._work = asyncio.Event()
         self._serial = itertools.count(1)
@@ -119,6 +120,11 @@ class StubMaster(master_service_pb2_grpc.MasterServiceServicer):
 
     def lose_leases(self) -> None:
         """Ends the session, as after a long silence: all tasks are queued again."""
+        self._end_session()
+
+    def take_name(self) -> None:
+        """Ends the session as if another worker had taken the name."""
+        self._cause = "NAME_TAKEN"
         self._end_session()
 
     def ask_log(self, task: Task, *, tail: int = 100, follow: bool = False) -> str:
@@ -154,8 +160,9 @@ class StubMaster(master_service_pb2_grpc.MasterServiceServicer):
         if self.silent:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "nobody is there")
         if session_id is not None and (not session_id or session_id != self._session):
+            about = {"session_id": session_id, "cause": self._cause}
             await context.abort_with_status(
-                to_status(SessionLostError("register anew", metadata={"session_id": session_id}))
+                to_status(SessionLostError("register anew", metadata=about))
             )
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:

@@ -139,6 +139,20 @@ async def test_containers_of_others_are_never_touched(
         assert other.status == "running"
 
 
+async def test_a_container_that_takes_too_much_memory_says_so(
+    master: StubMaster, workers: Workers, containers: Containers
+) -> None:
+    workers.start(offer="container")
+    resources = pb.Resources(memory_bytes=32 << 20)
+    spec = instance("python3", "-c", "x = b'1' * (64 << 20)", image=BASE, resources=resources)
+    task = master.submit(spec, "container")
+    await until(lambda: task.failure, "the end is reported")
+    assert task.failure is not None
+    assert task.failure.message == (
+        "exited with 137 (SIGKILL): it took more than its 32 MiB of memory"
+    )
+
+
 async def test_a_port_that_is_taken_is_said_by_its_number(
     master: StubMaster, workers: Workers, containers: Containers
 ) -> None:
