@@ -43,6 +43,7 @@ def setup(
     handler = logging.StreamHandler(out)
     handler.setFormatter(HumanFormatter() if human else JsonFormatter())
     handler.addFilter(WhereAbouts(worker))
+    handler.addFilter(is_news)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
 
@@ -82,6 +83,14 @@ class WhereAbouts(logging.Filter):
         for key, value in found.items():
             vars(record).setdefault(key, value)
         return True
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Drops what gRPC calls an error of ours: that a reader left while a message was written."""
+    if record.name != "grpc._cython.cygrpc" or not record.exc_info:
+        return True
+    kind = record.exc_info[0]
+    return kind is None or kind.__name__ != "ExecuteBatchError"
 
 
 class HumanFormatter(logging.Formatter):

@@ -100,3 +100,17 @@ def test_setting_up_twice_does_not_write_twice() -> None:
 def test_an_unknown_level_or_format_is_refused(level: str, form: str) -> None:
     with pytest.raises(SettingsError, match="use one of"):
         log.setup(level, form)  # type: ignore[arg-type]
+
+
+def test_a_reader_who_left_while_he_was_written_to_is_no_error() -> None:
+    class ExecuteBatchError(Exception):
+        """What gRPC raises then."""
+
+    out = io.StringIO()
+    log.setup("info", "json", out)
+    for error in (ExecuteBatchError("gone"), ValueError("a bug")):
+        try:
+            raise error
+        except Exception:
+            logging.getLogger("grpc._cython.cygrpc").exception("raised in core")
+    assert "a bug" in written(out)["traceback"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 import wired_master
 from log_reading import KIB, logs, relay
 from node_by_hand import create, get, running, texts
 from wired_master import WiredMaster, ended, read, refusal, until
 
 from pullwork.errors import ShuttingDownError
+from pullwork.log import is_news
 from pullwork.v1 import node_service_pb2 as n
 from pullwork.v1.task_service_pb2 import CancelTasksRequest
 from pullwork_master.wire import streams
@@ -52,7 +54,7 @@ async def test_a_wish_that_is_over_is_not_told() -> None:
 
 
 async def test_who_leaves_while_lines_wait_for_him_leaves_nothing_behind(
-    master: WiredMaster,
+    master: WiredMaster, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = await running(master, 2)
     before = len(asyncio.all_tasks())
@@ -71,6 +73,8 @@ async def test_who_leaves_while_lines_wait_for_him_leaves_nothing_behind(
         await asyncio.wait_for(answer, wired_master.PATIENCE_S)
     await until(lambda: not len(relay(master)), "the logs are gone")
     await until(lambda: len(asyncio.all_tasks()) <= before, "all of it is gone")
+    # gRPC tells it as an error of the call; the master's own log has none of that.
+    assert not [each for each in caplog.records if each.levelname == "ERROR" and is_news(each)]
 
 
 async def test_a_stop_ends_logs_by_name_on_both_sides(master: WiredMaster) -> None:

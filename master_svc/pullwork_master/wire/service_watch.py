@@ -47,7 +47,8 @@ class ServiceWatches:
             for name in told.keys() - found.keys():
                 yield pb.WatchServicesResponse(deleted=told[name])
             for name, each in found.items():
-                if each != told.get(name):
+                former = told.get(name)
+                if each is not former and each != former:
                     yield pb.WatchServicesResponse(changed=each)
             told = found
             await self._or_stop(asyncio.sleep(PAUSE_S))
