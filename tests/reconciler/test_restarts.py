@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenery import (
     BOTH,
@@ -79,6 +79,7 @@ def test_one_that_could_not_be_started_waits_like_one_that_ended() -> None:
     assert start.not_before_ms == NOW + 2_000
 
 
+@settings(deadline=None)
 @given(
     quick=st.integers(0, 10_000),
     initial=st.integers(10, 3_600_000),

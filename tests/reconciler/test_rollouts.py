@@ -117,6 +117,8 @@ def test_a_service_can_be_scaled_in_the_middle_of_an_update() -> None:
     assert not more.stops
     fewer = plan(updated(service(1)), instances=[*OLD, new("web-4", "n1")])
     assert stopped(fewer) == ["web-1", "web-3"]
+    young = plan(updated(service(1)), instances=[*OLD, new("web-4", "n1", healthy_ms=NOW)])
+    assert stopped(young) == ["web-4", "web-3"]
     none = plan(updated(service(0)), instances=OLD)
     assert len(none.stops) == 2
 
@@ -195,6 +197,16 @@ def test_a_new_one_that_does_not_count_in_time_fails_the_update() -> None:
     in_time = plan(late, instances=[*OLD, replace(slow, created_ms=NOW - 119_000)])
     assert is_empty(in_time)
     assert in_time.next_ms == NOW + 1_000
+
+
+def test_one_that_is_healthy_again_is_not_late() -> None:
+    """A master that has just started takes all for healthy since then."""
+    late = updated(service(3), ago_ms=500_000)
+    there = [new(f"web-{each}", "n1", created_ms=NOW - 400_000) for each in (4, 5)]
+    just = [replace(each, healthy_ms=NOW - 10) for each in there]
+    assert is_empty(plan(late, instances=[OLD[0], *just]))
+    sick = replace(there[0], phase=Phase.UNHEALTHY, healthy_ms=0)
+    assert plan(late, instances=[OLD[0], sick, just[1]]).rolls[0].back
 
 
 def test_each_step_has_the_whole_time() -> None:

@@ -52,11 +52,16 @@ def fullest_first(
 
 
 def shed(standing: Standing, surplus: int) -> list[Instance]:
-    """Returns which end if so many are too many."""
+    """Returns which end if so many are too many.
+
+    During an update those new ones that don't count yet go before the old ones that do, and these
+    before the new ones that have taken over.
+    """
     if surplus <= 0:
         return []
     leaving = {each.task_id for each in standing.leaving()}
     gone = {each.task_id for each in standing.gone}
+    young = {each.task_id for each in standing.unready} if standing.rolling else set()
     version = standing.service.version
     ranks: defaultdict[int, list[Instance]] = defaultdict(list)
     for each in standing.there:
@@ -64,10 +69,12 @@ def shed(standing: Standing, surplus: int) -> list[Instance]:
             rank = 0
         elif each.phase is not Phase.HEALTHY:
             rank = 1
-        elif each.task_id in leaving:
+        elif each.version == version and each.task_id in young:
             rank = 2
+        elif each.task_id in leaving:
+            rank = 3
         else:
-            rank = 3 if each.version != version and not standing.paused else 4
+            rank = 4 if each.version != version and standing.rolling else 5
         ranks[rank].append(each)
     ended: list[Instance] = []
     for rank in sorted(ranks):

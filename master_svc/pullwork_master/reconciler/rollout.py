@@ -67,17 +67,19 @@ def _failure(standing: Standing) -> str:
     for each in by_number(unready):
         if each.quick_restarts >= QUICK_ENDS_MAX and each.last_exit is not None:
             return _ended(each.id, each.quick_restarts, each.last_exit)
+    # One that is HEALTHY is about to count. After a start of the master that is so of all.
+    late = [each for each in by_number(unready) if each.phase is not Phase.HEALTHY]
     made = sum(each.version == service.version for each in standing.there)
     stuck = bool(standing.old) and made < standing.wanted.instances
-    if not unready and not stuck:
+    if not late and (unready or not stuck):
         return ""
     due_ms = _progress_ms(standing) + standing.wanted.update.deadline_ms
     if standing.now_ms < due_ms:
         standing.look_again(due_ms)
         return ""
     within = f"within {standing.wanted.update.deadline_ms / 1000:g} s"
-    if unready:
-        slow = by_number(unready)[0]
+    if late:
+        slow = late[0]
         last = f"; it ended before: {slow.last_exit.reason}" if slow.last_exit else ""
         return f"{slow.id} was not well {within}{last}"
     choice = standing.choice(standing.wanted)

@@ -45,6 +45,8 @@ class Fleet:
         """Lets a node do what the master wants of it, if it can hear that."""
         if not (self.master_up and machine.linked):
             return
+        if not machine.known_since_ms:
+            machine.known_since_ms = self.clock.now
         machine.heard = True
         machine.gone_since_ms = 0
         for container in list(machine.containers.values()):

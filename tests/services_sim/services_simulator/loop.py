@@ -80,6 +80,7 @@ class Loop:
         self.ended.clear()
         for machine in self.fleet.machines.values():
             machine.heard = False
+            machine.known_since_ms = 0
             machine.told = {}
         self.clock.after(self._dice.randint(50, 1_500), self._begin)
 

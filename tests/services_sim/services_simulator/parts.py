@@ -72,6 +72,8 @@ class Machine:
     linked: bool = True
     heard: bool = True
     gone_since_ms: int = 0
+    # Since when the master that is knows what it has.
+    known_since_ms: int = 0
     draining: bool = False
     runners: frozenset[Runner] = ALL
     cpu: float = 0.1
@@ -84,10 +86,13 @@ class Machine:
         """Whether the master that is can do something with it."""
         return self.linked and self.heard
 
+    def _healthy_ms(self, container: Container) -> int:
+        return container.healthy_ms and max(container.healthy_ms, self.known_since_ms)
+
     def tell(self) -> None:
         """Says all that it has."""
         self.told = {
-            task_id: Told(each.phase, each.healthy_ms, each.task)
+            task_id: Told(each.phase, self._healthy_ms(each), each.task)
             for task_id, each in self.containers.items()
         }
 
