@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, assert_type
 
-from pullwork import Call, Client, Ended, Handle, Retry, TaskInfo, TaskState, blocking, task
+from pullwork import (
+    Call,
+    Client,
+    Ended,
+    Handle,
+    InstanceInfo,
+    Port,
+    Retry,
+    ServiceInfo,
+    ServiceSpec,
+    ServiceUpdate,
+    TaskInfo,
+    TaskState,
+    blocking,
+    task,
+)
 
 
 @task
@@ -70,3 +85,21 @@ def blocks(client: blocking.Client) -> None:
     for info in client.list(states=[TaskState.FAILED]):
         assert_type(info, TaskInfo)
     client.submit(upper.with_args(1))  # type: ignore[arg-type]
+
+
+async def keeps(client: Client) -> None:
+    spec = ServiceSpec(command=["a"], ports=[Port("http")], env={"A": "1"})
+    made = await client.services.create("web", spec)
+    assert_type(made, ServiceInfo)
+    assert_type(await client.services.wait_healthy(made, timeout=5), ServiceInfo)
+    assert_type(await client.services.update("web", ServiceSpec(instances=2)), ServiceUpdate)
+    assert_type(await client.services.instances("web"), list[InstanceInfo])
+    ServiceSpec(instances="two")  # type: ignore[arg-type]
+    ServiceSpec(ports=[80])  # type: ignore[list-item]
+    ServiceSpec(instanzes=2)  # type: ignore[call-arg]
+
+
+def keeps_blocking(client: blocking.Client) -> None:
+    assert_type(client.services.scale("web", 2), ServiceInfo)
+    for found in client.services.watch_instances("web"):
+        assert_type(found.instances, tuple[InstanceInfo, ...])

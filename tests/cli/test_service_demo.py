@@ -46,9 +46,10 @@ def ours() -> set[int]:
     return found
 
 
+@pytest.mark.timeout(240)
 def test_every_step_of_the_demo_is_right() -> None:
     program = demo()
-    out, _ = program.communicate(timeout=110)
+    out, _ = program.communicate(timeout=220)
     assert program.returncode == 0, out
     steps = [line for line in out.splitlines() if line.startswith("RIGHT ")]
     assert len(steps) == 10, out

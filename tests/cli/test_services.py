@@ -93,7 +93,7 @@ def test_what_ends_again_and_again_is_told_with_its_last_words(
 
 def test_what_has_no_place_is_told_with_the_reason(pullwork: Pullwork, name: str) -> None:
     made = pullwork(
-        *("services", "create", name, "--constraint", "disk=tape", "--timeout", "500ms"),
+        *("services", "create", name, "--constraint", "disk=tape", "--timeout", "3s"),
         *("--", *IDLE),
     )
     assert made.code == 7

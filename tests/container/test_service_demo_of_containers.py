@@ -27,7 +27,7 @@ def test_every_step_of_the_demo_is_right_over_containers(base: str) -> None:
         [sys.executable, "-c", MAIN, "demo", "--services", "--image", base],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -63,6 +63,7 @@ async def shell(script: str, env: dict[str, str], folder: Path) -> str:
     return said.decode()
 
 
+@pytest.mark.timeout(240)
 async def test_all_that_the_page_has_a_reader_type_works(
     cluster: Cluster, reader: dict[str, str]
 ) -> None:

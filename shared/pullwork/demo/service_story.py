@@ -26,7 +26,7 @@ from pullwork.service_spec import (
 T = TypeVar("T")
 
 NAME: Final = "demo-web"
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 30.0
 LOOK_S: Final = 0.1
 ASK_S: Final = 2.0
 REPLACE_AFTER_S: Final = 2.0
