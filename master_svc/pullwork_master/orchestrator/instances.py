@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError
+
 from pullwork.ids import new_task_id
 from pullwork.v1 import node_service_pb2, service_pb2
 from pullwork_master.core.commands import NewTask
@@ -79,7 +81,7 @@ class Live:
 
 def live(task: Task) -> Live:
     """Makes an instance of a task that has not ended."""
-    spec = service_pb2.InstanceSpec.FromString(task.spec.payload)
+    spec = _spec_of(task)
     made_of = spec.spec
     return Live(
         task_id=task.spec.id,
@@ -90,6 +92,14 @@ def live(task: Task) -> Live:
         host_ports=host_ports(made_of),
         room=(made_of.resources.cpus, made_of.resources.memory_bytes),
     )
+
+
+def _spec_of(task: Task) -> service_pb2.InstanceSpec:
+    """Reads a payload; what we did not write is an instance of no service, and so is stopped."""
+    try:
+        return service_pb2.InstanceSpec.FromString(task.spec.payload)
+    except DecodeError:
+        return service_pb2.InstanceSpec()
 
 
 def waits_until(task: Task) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pullwork.v1 import service_pb2 as pb
@@ -22,6 +23,7 @@ from pullwork_master.reconciler.model import (
     Update,
     Wanted,
 )
+from pullwork_master.storage.base import StorageError
 from pullwork_master.stored.service_record_pb2 import ServiceRecord
 
 # What instances are made of; the rest of a spec says how many there are, where and when.
@@ -98,8 +100,14 @@ class Kept:
 
 
 def read(row: ServiceRow) -> Kept:
-    """Reads a row."""
-    record = ServiceRecord.FromString(row.record)
+    """Reads a row. Errors: StorageError."""
+    try:
+        record = ServiceRecord.FromString(row.record)
+    except DecodeError as error:
+        raise StorageError(
+            f"what is wanted of service {row.name!r} can't be read ({error}); restore a backup "
+            "with `pullwork restore`"
+        ) from error
     told = record.rollout
     rollout = Rollout(
         Rolling(told.state),

@@ -110,7 +110,8 @@ class SqliteStorage:
             connection.executemany(sql.INSERT_TASK, map(task_row, new))
             connection.executemany(sql.INSERT_SPEC, map(spec_row, new))
             connection.executemany(sql.UPDATE_TASK, map(changes, writes.updated.values()))
-            _put_queues(connection, writes)
+            if writes.queues:
+                _put_queues(connection, writes)
             if writes.services:
                 _put_services(connection, writes)
             if (last_seq, last_revision) != (self._last_seq, self._last_revision):
