@@ -22,6 +22,7 @@ from pullwork.errors import (
 )
 from pullwork.v1 import node_service_pb2 as n
 from pullwork.v1 import orchestrator_service_pb2 as o
+from pullwork.v1 import service_pb2
 from pullwork_master.core.commands import Submit
 from pullwork_master.orchestrator import instances
 from pullwork_master.reconciler.model import Exit, Start
@@ -120,6 +121,22 @@ async def test_a_log_that_can_t_be_read_says_why_if_it_is_the_only_one(master: W
     error = await refusal(read(stream))
     assert isinstance(error, NodeUnreachableError)
     assert "its engine keeps no logs" in str(error)
+
+
+async def test_who_follows_one_that_begins_waits_for_its_first_line(
+    master: WiredMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_logs, "RESUME_S", 0.01)
+    await create(master)
+    made = await node(master)
+    await place(master, "n1")
+    await made.take(state=service_pb2.INSTANCE_STATE_PULLING)
+    await made.report()
+    stream = logs(master, instance="web-1", follow=True)
+    await made.send_logs((await made.wanted_log()).log_id, problem="it has no log yet")
+    made.send_logs((await made.wanted_log()).log_id, ["a"], hold=asyncio.Event())
+    assert texts(await read(stream)) == ["a"]
+    stream.cancel()
 
 
 async def test_one_that_can_t_be_read_does_not_hide_the_others(master: WiredMaster) -> None:

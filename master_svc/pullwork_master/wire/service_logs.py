@@ -24,7 +24,7 @@ TAIL_DEFAULT: Final = 100
 AT_ONCE_MAX: Final = 100
 RESUME_S: Final = 1.0
 # Where a node has something of an instance that could be read.
-_READABLE: Final = frozenset(
+_READABLE: Final[frozenset[int]] = frozenset(
     {
         service_pb2.INSTANCE_STATE_PULLING,
         service_pb2.INSTANCE_STATE_STARTING,
@@ -32,6 +32,10 @@ _READABLE: Final = frozenset(
         service_pb2.INSTANCE_STATE_UNHEALTHY,
         service_pb2.INSTANCE_STATE_STOPPING,
     }
+)
+# Where there may be nothing to read yet, and soon will be.
+_BEGINNING: Final[frozenset[int]] = frozenset(
+    {service_pb2.INSTANCE_STATE_PULLING, service_pb2.INSTANCE_STATE_STARTING}
 )
 
 
@@ -179,9 +183,10 @@ class Reading:
                 try:
                     await self._pass_on(each, tail_lines, told)
                 except UnreadableError as error:
-                    if self._instance and not told.anything:
+                    begins = self._follow and self._is_in(_BEGINNING, each.task_id)
+                    if self._instance and not told.anything and not begins:
                         raise _unreachable(each, error) from None
-                if not self._follow or not self._goes_on(each.task_id):
+                if not self._follow or not self._is_in(_READABLE, each.task_id):
                     return
                 await asyncio.sleep(RESUME_S)
                 told.again()
@@ -198,8 +203,8 @@ class Reading:
                 if fresh:
                     await self._place.put(pb.WatchLogsResponse(instance=each.id, lines=fresh))
 
-    def _goes_on(self, task_id: str) -> bool:
-        return any(each.task_id == task_id and each.state in _READABLE for each in self._standing())
+    def _is_in(self, states: frozenset[int], task_id: str) -> bool:
+        return any(each.task_id == task_id and each.state in states for each in self._standing())
 
 
 class _Told:

@@ -189,7 +189,9 @@ class TaskSpec(_message.Message):
     id chosen by the client makes the submission safe to repeat.
     """
     queue: _builtins.str
-    """The line to wait in: 1 to 128 of [A-Za-z0-9._:/-]. Empty: `default`."""
+    """The line to wait in: 1 to 128 of [A-Za-z0-9._:/-], and not that of a node, `pullwork.node/…`.
+    Empty: `default`.
+    """
     type: _builtins.str
     """The function that the task needs, by the name that workers announce: 1 to
     128 of [A-Za-z0-9._:/-]. Required.
