@@ -73,6 +73,8 @@ class StubMaster(master_service_pb2_grpc.MasterServiceServicer):
     def __init__(self) -> None:
         self.cluster_id = "cluster-1"
         self.tasks: dict[str, Task] = {}
+        # How long a test waits for what a law says.
+        self.patience_s = 30.0
         self.silent = False
         # How many reports came meanwhile.
         self.unheard = 0

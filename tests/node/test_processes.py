@@ -257,6 +257,27 @@ async def test_another_clusters_instances_are_left_alone(
     assert program(workers) == before
 
 
+async def test_a_master_of_another_cluster_at_the_same_address_gets_nothing_removed(
+    master: StubMaster, workers: Workers
+) -> None:
+    worker = workers.start()
+    task = master.submit(python(WAITS))
+    await healthy(master, task)
+    before = program(workers)
+    del master.tasks[task.id]
+    master.cluster_id = "cluster-2"
+    master.lose_leases()
+    await until(lambda: "another cluster answers at this address" in worker.said(), "it is said")
+    seen = len(master.reports)
+    await until(lambda: len(master.reports) >= seen + 2, "reports to the other master")
+    assert not master.seen.lines
+    assert program(workers) == before
+    # The first one is back, and knows its task no more.
+    master.cluster_id = "cluster-1"
+    master.lose_leases()
+    await until(lambda: not workers.programs(), "now it is unwanted")
+
+
 async def test_another_nodes_instances_are_left_alone(master: StubMaster, workers: Workers) -> None:
     worker = workers.start("n1")
     task = master.submit(python(WAITS))
