@@ -224,16 +224,17 @@ class Case:
             require(enough, "no node has more of a service than it may", start.node, most)
 
     def _check_availability(self) -> None:
-        ends = [it for it in self.stops if it.task_id not in self.gone and self.well(it)]
+        does = self.counts if self.rolling else self.well
+        ends = [it for it in self.stops if it.task_id not in self.gone and does(it)]
         if not ends:
             return
         left = [it for it in self.live if it not in self.stops]
         if self.rolling:
             floor = self.wanted.instances - self.wanted.update.max_unavailable
-            those = sum(self.counts(it) for it in left)
             self.met.add("rolling stop")
         else:
-            floor, those = self.wanted.instances, sum(self.well(it) for it in left)
+            floor = self.wanted.instances
+        those = sum(does(it) for it in left)
         require(those >= floor, "never fewer well ones than there may be", those, floor, ends)
 
     def _check_the_lost(self) -> None:
