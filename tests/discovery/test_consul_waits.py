@@ -150,6 +150,27 @@ async def test_who_finds_no_room_is_told_to_come_later(
     assert (await http.get(WEB)).status_code == 200
 
 
+async def test_who_waits_is_not_refused_by_a_master_that_does_not_know_yet(
+    listed: ListedInstances, http: httpx.AsyncClient
+) -> None:
+    listed.settled = False
+    waiting = asyncio.create_task(http.get(f"{WEB}?index=1"))
+    done, _ = await asyncio.wait({waiting}, timeout=0.3)
+    assert not done
+    # One of two nodes has reported.
+    listed.put("web", [instance("web", 1)])
+    done, _ = await asyncio.wait({waiting}, timeout=0.3)
+    assert not done
+    listed.settled = True
+    index = listed.put("web", [instance("web", 1), instance("web", 2)])
+    answer = await asyncio.wait_for(waiting, PATIENCE_S)
+    assert (answer.status_code, len(answer.json())) == (200, 2)
+    assert answer.headers["x-consul-index"] == str(index)
+    listed.settled = False
+    late = await http.get(f"{WEB}?index=1&wait=200ms")
+    assert (late.status_code, late.text) == (500, "No cluster leader")
+
+
 async def test_who_leaves_frees_the_place(listed: ListedInstances) -> None:
     parking = Parking(listed)
     left = asyncio.Event()

@@ -95,6 +95,15 @@ def a_strange_index_waits(patch: Patch) -> None:
     patch.setattr(Parking, "wait", wait)
 
 
+def half_of_it_is_told(patch: Patch) -> None:
+    """Who waits is answered before all nodes have reported."""
+
+    async def settled(*_: Any) -> bool:
+        return True
+
+    patch.setattr(Parking, "settle", settled)
+
+
 def no_time_to_gather(patch: Patch) -> None:
     """Each of many changes is told at once."""
     init = Parking.__init__
@@ -185,6 +194,12 @@ LAWS: list[tuple[Callable[[Patch], None], Law]] = [
     (
         a_strange_index_waits,
         lambda c, d, h: waits.test_an_index_of_another_time_is_answered_at_once(c, h, 1),
+    ),
+    (
+        half_of_it_is_told,
+        lambda c, d, h: waits.test_who_waits_is_not_refused_by_a_master_that_does_not_know_yet(
+            c, h
+        ),
     ),
     (no_time_to_gather, lambda c, d, h: waits.test_who_is_woken_gathers_for_a_moment(c)),
     (any_number_waits, lambda c, d, h: waits.test_no_more_may_wait_than_there_is_room_for(c)),

@@ -6,7 +6,7 @@ speaks Consul keep what they had, while an empty list would have them drop all o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from importlib.metadata import version
@@ -98,20 +98,20 @@ class Desk:
         question = questions.read(raw_path, pairs)
         if question.kind in questions.FIXED:
             return JsonResponse(as_json(self._fixed(question)))
+        if question.index:
+            await self._wait(request, question)
         if not self._catalogue.settled:
             raise NoLeaderError("No cluster leader")
-        await self._wait(request, question)
         return await self._tell(question)
 
     async def _wait(self, request: Request, question: Question) -> None:
-        if question.index == 0:
-            return
+        def gone() -> Coroutine[Any, Any, None]:
+            return until_gone(request.receive)
+
         try:
-            here = await self.parking.wait(
-                question.index,
-                question.service,
-                question.wait_s,
-                lambda: until_gone(request.receive),
+            # Watchers of Consul that meet an error come back after 5 s, then 20 s, and ever later.
+            here = await self.parking.settle(question.wait_s, gone) and await self.parking.wait(
+                question.index, question.service, question.wait_s, gone
             )
         except FullError:
             raise TooManyWaitError(

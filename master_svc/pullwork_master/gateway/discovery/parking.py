@@ -70,6 +70,21 @@ class Parking:
         finally:
             self._parked -= 1
 
+    async def settle(
+        self, wait_s: float, until_gone: Callable[[], Coroutine[Any, Any, None]]
+    ) -> bool:
+        """Waits until it is known what there is, the time is up, or `end`.
+
+        Returns False if the client went before. Errors: FullError.
+        """
+        clock = asyncio.get_running_loop().time
+        until_s = clock() + wait_s
+        while not self._catalogue.settled and not self._over.is_set() and clock() < until_s:
+            generation = self._catalogue.generation()
+            if not await self.wait(generation, "", until_s - clock(), until_gone):
+                return False
+        return True
+
     async def _wait(
         self,
         generation: int,
