@@ -42,18 +42,21 @@ class Containers:
     def all(self, cluster: str = "") -> list[Any]:
         """Returns all containers, running or not."""
         label = f"{CLUSTER}={cluster or self.cluster}"
-        return list(self._client.containers.list(all=True, filters={"label": label}))
+        filters = {"label": label}
+        # Some may be removed between the list and a closer look at each.
+        return list(self._client.containers.list(all=True, filters=filters, ignore_removed=True))
 
     def inspect(self, container: Any) -> dict[str, Any]:
         """Returns what the engine knows of a container."""
         seen: dict[str, Any] = self._client.api.inspect_container(container.id)
         return seen
 
-    def by_another(self, **labels: str) -> Any:
+    def by_another(self, name: str | None = None, **labels: str) -> Any:
         """Runs a container as somebody else would have made it."""
         return self._client.containers.run(
             BASE,
             ["sleep", "600"],
+            name=name,
             detach=True,
             init=True,
             labels={"pullwork.test": self.cluster, CLUSTER: self.cluster} | labels,

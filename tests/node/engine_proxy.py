@@ -16,6 +16,10 @@ class EngineProxy:
         self._path = folder / "engine.sock"
         self._server: asyncio.Server | None = None
         self._pairs: set[asyncio.Task[None]] = set()
+        # Requests with these words get no further until `let_on`; whether one came.
+        self.holds = b""
+        self.held = asyncio.Event()
+        self.let_on = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -48,7 +52,7 @@ class EngineProxy:
         try:
             far_reader, far_writer = await asyncio.open_unix_connection(ENGINE)
             async with asyncio.TaskGroup() as group:
-                group.create_task(_pump(reader, far_writer))
+                group.create_task(self._pump_requests(reader, far_writer))
                 group.create_task(_pump(far_reader, writer))
         except* OSError:
             pass
@@ -59,6 +63,18 @@ class EngineProxy:
             for it in (writer, far_writer):
                 with contextlib.suppress(OSError):
                     await it.wait_closed()
+
+    async def _pump_requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while data := await reader.read(65536):
+            if self.holds and self.holds in data:
+                self.held.set()
+                await self.let_on.wait()
+            writer.write(data)
+            await writer.drain()
+        with contextlib.suppress(OSError):
+            writer.write_eof()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -153,6 +153,21 @@ async def test_a_container_that_takes_too_much_memory_says_so(
     )
 
 
+async def test_a_stranger_that_has_the_name_of_an_instance_is_left_alone(
+    master: StubMaster, workers: Workers, containers: Containers
+) -> None:
+    spec = serving()
+    task = master.submit(spec, "container")
+    stranger = containers.by_another(f"pullwork-{spec.instance_id}-{task.id}")
+    workers.start(offer="container")
+    await until(lambda: task.failure, "the failure is reported")
+    assert task.failure is not None
+    assert task.failure.message.endswith("is not this node's")
+    await until(lambda: not master.seen.lines, "nothing is left to report")
+    stranger.reload()
+    assert stranger.status == "running"
+
+
 async def test_a_port_that_is_taken_is_said_by_its_number(
     master: StubMaster, workers: Workers, containers: Containers
 ) -> None:
@@ -254,6 +269,20 @@ async def test_an_engine_that_is_away_is_a_problem_and_no_reason_to_do_anything(
     await until(lambda: task.failure, "the end is reported")
     assert task.failure is not None
     assert task.failure.message == "its container vanished"
+
+
+async def test_what_the_engine_makes_after_nobody_wants_it_any_more_is_removed(
+    master: StubMaster, workers: Workers, containers: Containers, engine_proxy: EngineProxy
+) -> None:
+    workers.start("n1", "--engine", engine_proxy.url, offer="container")
+    engine_proxy.holds = b"POST /v1.41/containers/create"
+    task = master.submit(serving(), "container")
+    await engine_proxy.held.wait()
+    master.cancel(task)
+    await until(lambda: master.state(task) == "STOPPING", "it is told to stop")
+    engine_proxy.let_on.set()
+    await until(lambda: not master.seen.lines, "nothing is left to report")
+    assert containers.all() == []
 
 
 async def test_a_log_comes_with_its_last_lines_and_those_that_follow(

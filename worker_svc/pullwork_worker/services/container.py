@@ -88,6 +88,9 @@ class ContainerRunner:
         self._ready = asyncio.Event()
         # By the container's id.
         self._programs: dict[str, ContainerProgram] = {}
+        # By task: what the engine was asked to make. It makes it, whether somebody still waits for
+        # the answer or not, so nobody can say that there is nothing to remove before that came.
+        self._made: dict[str, asyncio.Task[DockerContainer]] = {}
 
     async def keep(
         self, scope: Scope, found: Callable[[Sequence[Program]], None], changed: Callable[[], None]
@@ -195,7 +198,9 @@ class ContainerRunner:
                 raise
             await self._fetch(order.image, pulling)
             config = container_config(order, self._scope, self._publish_host)
-            container = await containers.create(config, name=name)
+            making = asyncio.create_task(containers.create(config, name=name), name=name)
+            self._made[order.task_id] = making
+            container = await asyncio.shield(making)
         seen = await container.show()
         if not is_ours(seen["Config"]["Labels"] or {}, self._scope):
             raise StartError(START_FAILED, f"the container {name} is not this node's")
@@ -236,9 +241,16 @@ class ContainerRunner:
 
     async def remove(self, order: Order) -> None:
         """Removes the container, by force if it runs."""
+        making = self._made.pop(order.task_id, None)
+        if making is not None:
+            await asyncio.gather(making, return_exceptions=True)
         while True:
-            container = self._engine.docker.containers.container(container_name(order))
             try:
+                # By its name: what was never ours may have that.
+                container = await self._engine.docker.containers.get(container_name(order))
+                labels = container["Config"]["Labels"] or {}
+                if self._scope is not None and not is_ours(labels, self._scope):
+                    break
                 await container.delete(force=True, v=True)
             except EngineTrouble as error:
                 if isinstance(error, DockerError) and error.status == NOT_FOUND:
@@ -256,6 +268,9 @@ class ContainerRunner:
 
     async def close(self) -> None:
         """Closes the connection; containers go on."""
+        for making in self._made.values():
+            making.cancel()
+        await asyncio.gather(*self._made.values(), return_exceptions=True)
         await self._engine.close()
 
 
