@@ -39,7 +39,7 @@ STORED := -I pullwork_master/stored=proto/pullwork/store/v1 pullwork_master/stor
 IMAGE_BASE ?=
 IMAGE_TAG ?= latest
 
-.PHONY: help demo demo-containers demo-services images test test-container sim sim-services mutants faults bench bench-peers check format proto \
+.PHONY: help demo demo-containers demo-services images test test-container sim sim-services mutants faults faults-services bench bench-peers check format proto \
   proto-check proto-baseline docs lock examples example-go example-node toolchains clean
 
 help:  ## List these targets
@@ -94,6 +94,10 @@ mutants: $(READY_DEV)  ## Plant bugs one by one; the simulator and the core's te
 faults: $(READY_DEV)  ## Hurt a real cluster, print what became of every task (FULL=1, MINUTES=…, ONLY=…)
 	@PYTHONPATH=tests/faults:tests/service $(BIN)/python -m fault_harness \
 	  $(if $(FULL),--full) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only $(ONLY))
+
+faults-services: $(READY_DEV)  ## Hurt services and their nodes, print what came of it (ONLY=…, RUNNER=process, SEED=…)
+	@PYTHONPATH=tests/faults:tests/service $(BIN)/python -m fault_harness.services \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(RUNNER),--runner $(RUNNER)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(READY_DEV)  ## Measure throughput, latency, CPU time (ONLY=throughput; QUICK=1; ARGS="--help")
 	@PYTHONPATH=benchmarks $(BIN)/python -m bench \

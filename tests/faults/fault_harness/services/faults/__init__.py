@@ -1,0 +1,1 @@
+"""The faults of services, by what is hurt."""
