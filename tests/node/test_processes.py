@@ -104,6 +104,12 @@ async def test_what_can_not_be_started_says_why(master: StubMaster, workers: Wor
     await until(lambda: senseless.failure, "the failure is reported")
     assert senseless.failure is not None
     assert senseless.failure.type == "pullwork.InstanceInvalid"
+    wrong = master.submit(instance("sleep", "600", image="nginx:1"))
+    await until(lambda: wrong.failure, "the failure is reported")
+    assert wrong.failure is not None
+    assert wrong.failure.message == (
+        "the type is pullwork.process, but what is to be run is a container"
+    )
     assert not workers.instance_folders()
 
 

@@ -119,7 +119,7 @@ class Keeper:
         if instance is None:
             try:
                 order = order_of(work.task_id, work.payload)
-                runner = self._runner(work.type)
+                runner = self._runner(work.type, order)
             except InvalidOrderError as error:
                 failure = _failure(Ending(INVALID, str(error)))
                 self._sink.ended([(slot, work.token, failure, 0.0)])
@@ -132,9 +132,12 @@ class Keeper:
         if instance.ending is not None:
             self._tell_end(instance, instance.ending)
 
-    def _runner(self, type: str) -> Runner:
+    def _runner(self, type: str, order: Order) -> Runner:
+        fits = "container" if order.image else "process"
+        if type != _TYPE_PREFIX + fits:
+            raise InvalidOrderError(f"the type is {type}, but what is to be run is a {fits}")
         for runner in self.runners:
-            if type == _TYPE_PREFIX + runner.kind:
+            if runner.kind == fits:
                 return runner
         raise InvalidOrderError(f"this node does not run {type}: it needs --offer")
 

@@ -31,8 +31,9 @@ from pullwork_worker.usage import Usage
 
 # The name and the only queue of a node's worker begin with it.
 NODE_PREFIX: Final = "pullwork.node/"
-# Longer than any lease is in doubt; of no use but to the machine, which asks for one.
-_STOP_GRACE_S: Final = 60.0
+# How long the machine waits for a ticket to be let go of. While a node drains that is as long as
+# its program takes to stop, which may be an hour.
+_STOP_GRACE_S: Final = 4000.0
 
 log = logging.getLogger("pullwork.worker")
 
