@@ -49,6 +49,11 @@ class Bounds:
         self.reached |= self._starts < 0
         return self._starts >= 0
 
+    @property
+    def stops_left(self) -> int:
+        """How many may still be stopped."""
+        return max(0, self._stops)
+
     def may_stop(self) -> bool:
         """Counts a stop; False: the next plan will have it."""
         self._stops -= 1
@@ -129,8 +134,8 @@ class Turn:
         kept = standing.ended[: max(0, len(standing.ended) - surplus)]
         self._forget(standing.ended[len(kept) :])
         self._follow(kept)
-        # Not more than this plan may stop; the next goes on.
-        surplus = min(surplus - len(standing.ended) + len(kept), STOPS_MAX + 1)
+        # Hardly more than this plan may stop; the next goes on.
+        surplus = min(surplus - len(standing.ended) + len(kept), self._bounds.stops_left + 1)
         why = f"{standing.wanted.instances} are wanted, and there were more"
         self._stop((*standing.lost, *shed(standing, surplus)), why)
 
