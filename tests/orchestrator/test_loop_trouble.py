@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from orchestrated import Bench, rested, three_nodes
@@ -11,6 +12,7 @@ from orchestrated import Bench, rested, three_nodes
 from pullwork_master.core import commands as c
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.orchestrator.loop import Loop
+from pullwork_master.orchestrator.roster import Roster
 from pullwork_master.reconciler.model import Plan, Seen, Service
 from pullwork_master.reconciler.reconcile import reconcile
 
@@ -147,3 +149,30 @@ async def test_the_queue_of_a_node_that_never_comes_back_is_forgotten(bench: Ben
         await bench.services.look()
     queues = set(bench.engine.core.book.queues)
     assert queues == {"default", "pullwork.node/n1", "pullwork.node/n2"}
+
+
+async def test_a_bug_in_the_roster_costs_no_task_and_no_instance(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await three_nodes(bench, 3)
+    tasks, has = bench.tasks(), bench.running()
+    real, left = Roster._put_service, 1
+
+    def broken(self: Roster, *args: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise ZeroDivisionError
+        real(self, *args)
+
+    monkeypatch.setattr(Roster, "_put_service", broken)
+    before = bench.services.generation("web")
+    await bench.services.scale("web", 4)
+    assert [it.levelname for it in caplog.records if "A BUG" in it.message] == ["CRITICAL"]
+    assert bench.services.get("web").spec.instances == 4
+    assert bench.services.generation("web") > before
+    assert (bench.tasks(), bench.services.get("web").healthy) == (tasks, 3)
+    assert all(node.report() == [] for node in bench.nodes.values())
+    await bench.settle()
+    assert sum(map(len, bench.running().values())) == 4
+    assert all(set(had) <= set(bench.running()[name]) for name, had in has.items())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from pullwork.v1 import node_service_pb2, orchestrator_service_pb2, service_pb2
 from pullwork_master.core.commands import DeleteService, PutService
+from pullwork_master.core.effects import Effects
 from pullwork_master.core.limits import Policy
-from pullwork_master.core.model import ServiceRow
+from pullwork_master.core.model import ServiceRow, Task
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.core.services import conflict, unknown
 from pullwork_master.engine import Engine
@@ -19,6 +21,8 @@ from pullwork_master.orchestrator.nodes import Facts
 from pullwork_master.orchestrator.roster import Roster
 from pullwork_master.reconciler.model import NODE_PREFIX
 from pullwork_master.storage.base import Storage
+
+log = logging.getLogger("pullwork.master")
 
 # After a start nodes have so long to report, or two heartbeats if that is longer.
 SETTLE_MS: Final = 10_000
@@ -49,17 +53,33 @@ class Orchestrator:
         settle_ms = max(SETTLE_MS, 2 * policy.heartbeat_ms)
         self.roster = Roster(engine.term, engine.now, self._refusal, settle_ms)
         self._loop = Loop(engine, self.roster)
+        self._storage: Storage
         self._running: asyncio.Task[None] | None = None
 
     def open(self, storage: Storage) -> None:
         """Takes in what stands on the disk, and listens from now on."""
-        reader = storage.reader()
+        self._storage = storage
+        self.roster.load(self._engine.core.book.services.values(), self._live())
+        self._engine.listen(self._heard)
+
+    def _heard(self, effects: Effects) -> None:
         try:
-            tasks = reader.live(NODE_PREFIX)
+            self.roster.heard(effects)
+        except Exception:
+            # Whoever listens to the engine must not end it: it serves tasks, too.
+            log.critical(
+                "A BUG IN THE MASTER: what there is of services is read again from the disk",
+                exc_info=True,
+            )
+            book = self._engine.core.book
+            self.roster.reload(book.services.values(), self._live(), book.sessions.values())
+
+    def _live(self) -> list[Task]:
+        reader = self._storage.reader()
+        try:
+            return reader.live(NODE_PREFIX)
         finally:
             reader.close()
-        self.roster.load(self._engine.core.book.services.values(), tasks)
-        self._engine.listen(self.roster.heard)
 
     def start(self) -> None:
         """Makes what there is into what is wanted, from now on until `close`."""

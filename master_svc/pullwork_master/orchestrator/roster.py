@@ -71,6 +71,30 @@ class Roster:
             self._changed(name)
         self.woken.set()
 
+    def reload(
+        self, rows: Iterable[ServiceRow], tasks: Iterable[Task], sessions: Iterable[Session]
+    ) -> None:
+        """Takes in anew what is committed; what nodes reported stays as it is."""
+        now_ms = self._now().wall_ms
+        self.services = {row.name: records.read(row) for row in rows}
+        self.stock = Stock()
+        mine = {each.id: each for each in sessions if each.name.startswith(NODE_PREFIX)}
+        for session_id in [each for each in self._sessions if each not in mine]:
+            self._gone(session_id)
+        for session in mine.values():
+            if session.id not in self._sessions and not session.ghost:
+                self._meet(session, joined=True)
+        for task in tasks:
+            live = self.stock.enter(task)
+            node = self.nodes.setdefault(live.node, KnownNode(live.node, gone_since_ms=now_ms))
+            live.report = node.reports.get(live.task_id)
+            live.healthy_ms = now_ms if live.phase is Phase.HEALTHY else 0
+        self._lacks.clear()
+        self._shown.clear()
+        for name in (*self.services, ALL):
+            self.generations.grow(name)
+        self.woken.set()
+
     @property
     def settled(self) -> bool:
         """Whether every node that had instances at the start has reported, or was given up."""
