@@ -10,7 +10,7 @@ sys.path.append(str(HERE.parent / "service"))
 
 from cluster import Cluster, Process, until  # noqa: E402
 
-__all__ = ["TaskCluster", "until"]
+__all__ = ["Process", "TaskCluster", "until"]
 
 
 class TaskCluster(Cluster):

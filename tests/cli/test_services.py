@@ -14,6 +14,9 @@ from cli_world import MAIN, Result, run, until
 from node_world import ENDS, IDLE, QUICK, SERVE, node, programs, read
 
 from pullwork.cli.complete import complete_instance, complete_service
+from pullwork.cli.service_tables import ROWS_MAX, picture
+from pullwork.service_info import InstanceInfo
+from pullwork.v1 import service_pb2
 
 pytestmark = pytest.mark.service
 
@@ -290,6 +293,20 @@ def test_watch_tells_each_change(pullwork: Pullwork, address: str, name: str) ->
     _, said = program.communicate(timeout=30)
     assert program.returncode == 3
     assert name in said
+
+
+def test_a_live_picture_fits_a_screen_and_shows_what_is_not_well() -> None:
+    def instance(number: int, state: str) -> InstanceInfo:
+        told = service_pb2.Instance(id=f"web-{number}", service="web")
+        told.state = service_pb2.InstanceState.Value(f"INSTANCE_STATE_{state}")
+        return InstanceInfo.from_proto(told)
+
+    many = [instance(number, "HEALTHY") for number in range(1, 500)]
+    table = picture(None, [*many, instance(500, "FAILED")])
+    ids = [str(cell) for cell in table.columns[0].cells]
+    assert len(ids) == ROWS_MAX + 1
+    assert (ids[0], ids[-1]) == ("web-500", f"[dim]and {500 - ROWS_MAX} more[/]")
+    assert [str(cell) for cell in picture(None, many[:2]).columns[0].cells] == ["web-1", "web-2"]
 
 
 def test_names_of_services_and_instances_are_completed(pullwork: Pullwork, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.markup import escape
 from rich.table import Table
@@ -25,6 +25,9 @@ from pullwork.cli.words import (
 
 if TYPE_CHECKING:
     from pullwork.service_info import InstanceInfo, NodeInfo, ServiceInfo
+
+# A live picture is drawn again with each change, and has to fit a screen.
+ROWS_MAX: Final = 40
 
 
 def print_services(services: Iterable[ServiceInfo]) -> None:
@@ -159,7 +162,11 @@ def picture(service: ServiceInfo | None, instances: Sequence[InstanceInfo]) -> T
         made.caption_justify = "left"
     for name in ("ID", "STATE", "NODE", "ADDRESS", "WHY"):
         made.add_column(name, no_wrap=name != "WHY")
-    for it in instances:
+    shown: Sequence[InstanceInfo] = instances
+    if len(instances) > ROWS_MAX:
+        # Those that are well are of the least interest; the sort leaves all others in their order.
+        shown = sorted(instances, key=lambda it: it.state == "HEALTHY")[:ROWS_MAX]
+    for it in shown:
         made.add_row(
             it.id or "-",
             styled(it.state),
@@ -167,6 +174,8 @@ def picture(service: ServiceInfo | None, instances: Sequence[InstanceInfo]) -> T
             escape(printable(addresses_of(it))),
             escape(printable(why_of(it))),
         )
+    if len(shown) < len(instances):
+        made.add_row(f"[dim]and {len(instances) - len(shown)} more[/]")
     return made
 
 
