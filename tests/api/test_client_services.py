@@ -126,7 +126,8 @@ async def test_an_update_is_fenced_by_the_revision_that_was_looked_at(
     client: Client, name: str
 ) -> None:
     made = await client.services.create(name, SPEC)
-    scaled = await client.services.scale(name, 0)
+    # Its rollout, when it is through, is a revision too.
+    scaled = await client.services.wait_healthy(await client.services.scale(name, 0), 30)
     assert scaled.revision > made.revision
     with pytest.raises(RevisionConflictError):
         await client.services.update(

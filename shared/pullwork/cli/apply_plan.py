@@ -14,7 +14,12 @@ from pullwork.cli.group import say
 from pullwork.cli.rollout import End, Waiting, settle
 from pullwork.cli.service_document import document_of
 from pullwork.cli.service_file import FileOfServices
-from pullwork.errors import InvalidFieldError, PullworkError, ServiceNotFoundError
+from pullwork.errors import (
+    InvalidFieldError,
+    PullworkError,
+    RevisionConflictError,
+    ServiceNotFoundError,
+)
 from pullwork.service_info import ServiceInfo
 from pullwork.service_spec import ServiceSpec
 
@@ -119,14 +124,7 @@ async def _perform(client: Client, change: Change, waiting: Waiting) -> ExitCode
     if change.before is None:
         changed = await client.services.create(change.name, change.spec)
     else:
-        # Nobody's change of meanwhile is undone unseen.
-        done = await client.services.update(
-            change.name,
-            change.spec,
-            replace=True,
-            expected_revision=change.before.revision,
-        )
-        changed = done.service
+        changed = await _update(client, change, change.before)
     following = await settle(client, changed, waiting)
     change.end = following.end.name.lower()
     if following.end in (End.SETTLED, End.UNSEEN):
@@ -135,6 +133,24 @@ async def _perform(client: Client, change: Change, waiting: Waiting) -> ExitCode
         return None
     say("\n".join([following.told(), *following.why()]))
     return ExitCode.TIMED_OUT if following.end is End.TIMED_OUT else ExitCode.FAILED
+
+
+async def _update(client: Client, change: Change, before: ServiceInfo) -> ServiceInfo:
+    """Makes a change of a service that is as it was shown: nobody's is undone unseen.
+
+    A rollout that came through meanwhile is no change of what is wanted.
+    """
+    while True:
+        try:
+            done = await client.services.update(
+                change.name, change.spec, replace=True, expected_revision=before.revision
+            )
+            return done.service
+        except RevisionConflictError:
+            now = await client.services.get(change.name)
+            if now.spec.to_proto() != before.spec.to_proto() or now.revision == before.revision:
+                raise
+            before = now
 
 
 async def make_plan(client: Client, wanted: Wanted, prune: Label | None) -> Plan:

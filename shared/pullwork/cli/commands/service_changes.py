@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pullwork.service_info import ServiceInfo
 
 TIMEOUT: Final = "5m"
+TRIES: Final = 5
 
 NewName = Annotated[
     str,
@@ -132,7 +134,12 @@ def update(
 
     async def updated(client: Client) -> Following:
         from pullwork.cli.rollout import settle
+        from pullwork.errors import RevisionConflictError
 
+        for _ in range(TRIES):
+            # What came between the look and the change is looked at again.
+            with contextlib.suppress(RevisionConflictError):
+                return await settle(client, await _update(client, service, given), waiting)
         return await settle(client, await _update(client, service, given), waiting)
 
     _tell_end(with_client(address, config, updated), as_json)
