@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -14,6 +15,7 @@ from pullwork_worker.services.runner import Program, StartError
 
 # A status line is not longer.
 _STATUS_BYTES_MAX: Final = 1024
+_CODE: Final = re.compile(r"[0-9]{3}")
 # What stands before a program that does not listen (an engine's proxy, say) takes a connection,
 # and closes it as soon as it finds nobody behind it.
 _CLOSED_WITHIN_S: Final = 0.1
@@ -61,7 +63,7 @@ class Judge:
 
 
 async def ask(program: Program, check: Check) -> str:
-    """Asks once; returns why it is not well, in a few words, or nothing."""
+    """Asks once; returns why it is not well, in a few words, or nothing. Raises AwayError."""
     try:
         async with asyncio.timeout(check.timeout_s):
             if check.way is Way.COMMAND:
@@ -106,7 +108,7 @@ async def _ask_http(host: str, port: int, path: str) -> str:
         except ValueError:
             return "its answer is no HTTP"
         words = line.decode(errors="replace").split()
-        if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
+        if len(words) < 2 or not words[0].startswith("HTTP/") or not _CODE.fullmatch(words[1]):
             return "its answer is no HTTP" if line else "it closes connections without an answer"
         return "" if 200 <= int(words[1]) <= 399 else f"it answers with {words[1]}"
     finally:

@@ -16,6 +16,7 @@ from pullwork_worker.services.runner import (
     EXITED,
     START_FAILED,
     UNHEALTHY,
+    AwayError,
     Ending,
     Program,
     Runner,
@@ -198,7 +199,16 @@ class Instance:
         # One that starts is asked sooner, so that it is known at once that it is well.
         soon_s = _SOON_S
         while self._stopped is None:
-            why = await ask(program, check)
+            try:
+                why = await ask(program, check)
+            except AwayError:
+                # That says nothing of the program: it is asked again, and neither ill nor well.
+                await asyncio.sleep(check.interval_s)
+                continue
+            except Exception as error:
+                # Or nobody would ever ask again.
+                log.exception("a bug in a check", extra={"instance": self.order.instance_id})
+                why = f"a bug in its check: {error!r}"
             health = judge.saw(not why, time.monotonic())
             if health is Health.WELL:
                 self._move(Event.WELL)

@@ -70,6 +70,10 @@ class StartError(Exception):
         self.type = type
 
 
+class AwayError(Exception):
+    """What runs a program can't be reached now, so nobody knows how the program is."""
+
+
 class UnreadableError(Exception):
     """A program's log can't be read; the message says why."""
 
@@ -88,7 +92,10 @@ class Program(Protocol):
         """Asks it to end, and ends it by force after its grace; returns once it has ended."""
 
     async def run(self, command: Sequence[str]) -> int:
-        """Runs a command beside it, as a check; returns its exit code."""
+        """Runs a command beside it, as a check; returns its exit code.
+
+        Raises StartError, AwayError.
+        """
 
     def asked_at(self, port: str) -> tuple[str, int]:
         """Returns host and port where a check asks for a port; empty: the first."""
