@@ -309,6 +309,56 @@ async def test_a_log_comes_with_its_last_lines_and_those_that_follow(
     assert all(it.time.seconds > 0 for it in lines)
 
 
+async def test_a_long_line_comes_in_pieces_and_none_is_cut_where_it_does_not_end(
+    master: StubMaster, workers: Workers, containers: Containers
+) -> None:
+    workers.start(offer="container")
+    code = (
+        "import os, time\n"
+        "said = '\\nx' + 'y' * 40000 + '\\nhalf\\rway\\u2028on\\n'\n"
+        "print(said, end='', flush=True)\n"
+        "while not os.path.exists('/tmp/go'): time.sleep(0.05)\n"
+        "print(said + 'end', flush=True); time.sleep(600)"
+    )
+    task = master.submit(instance("python3", "-c", code, image=BASE), "container")
+    await healthy(master, task)
+    (container,) = containers.all()
+    await until(lambda: len(container.logs()) > 40000, "all was said")
+    log_id = master.ask_log(task, follow=True)
+    await until(lambda: len(master.lines(log_id)) == 5, "the last lines came")
+    container.exec_run("touch /tmp/go")
+    await until(lambda: "end" in master.lines(log_id)[-1:], "the lines that followed came")
+    lines = [line for it in master.logs[log_id] for line in it.lines]
+    said = ["", "x" + "y" * 16383, "y" * 16384, "y" * (40001 - 2 * 16384), "half\rway\u2028on"]
+    assert [it.text for it in lines] == [*said, *said, "end"]
+    assert all(it.time.seconds > 0 for it in lines)
+
+
+async def test_a_check_that_the_engine_does_not_run_says_nothing_of_the_program(
+    master: StubMaster, workers: Workers, containers: Containers, engine_proxy: EngineProxy
+) -> None:
+    workers.start("n1", "--engine", engine_proxy.url, offer="container")
+    command = pb.HealthCheck.Command(command=["test", "!", "-e", "/tmp/ill"])
+    health = pb.HealthCheck(command=command, failures=1)
+    health.interval.FromMilliseconds(50)
+    health.restart_after.FromMilliseconds(100)
+    task = master.submit(serving(health=health), "container")
+    await healthy(master, task)
+    await engine_proxy.cut()
+    await until(lambda: master.seen.problem, "the problem is reported")
+    told = len(master.reports)
+    await until(lambda: len(master.reports) > told + 1, "checks were due meanwhile")
+    assert master.state(task) == "HEALTHY"
+    await engine_proxy.mend()
+    await until(lambda: not master.seen.problem, "the engine is back")
+    assert task.failure is None
+    (container,) = containers.all()
+    container.exec_run("touch /tmp/ill")
+    await until(lambda: task.failure, "it is asked again")
+    assert task.failure is not None
+    assert task.failure.type == "pullwork.InstanceUnhealthy"
+
+
 async def test_a_check_runs_inside_the_container(
     master: StubMaster, workers: Workers, containers: Containers
 ) -> None:

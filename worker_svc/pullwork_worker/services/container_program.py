@@ -25,6 +25,7 @@ from pullwork_worker.services.runner import (
     LOG_LINES,
     START_FAILED,
     Address,
+    AwayError,
     Ending,
     Line,
     StartError,
@@ -134,7 +135,9 @@ class ContainerProgram:
                 while await stream.read_out() is not None:
                     pass
             seen = await check.inspect()
-        except DockerError as error:
+        except EngineTrouble as error:
+            if is_away(error):
+                raise AwayError(words(error)) from error
             raise StartError(START_FAILED, words(error)) from error
         code = seen.get("ExitCode")
         return -1 if code is None else int(code)
@@ -166,7 +169,7 @@ class ContainerProgram:
             said = await self.container.log(
                 stdout=not stderr, stderr=stderr, timestamps=True, tail=tail
             )
-            found += [_read(it, stderr) for it in "".join(said).splitlines()]
+            found += [_read(it, stderr) for frame in said for it in _pieces(frame)]
         # The stamps of the two streams are of one clock, to the nanosecond.
         found.sort(key=lambda it: it[1])
         return found[-tail:] if tail else []
@@ -176,12 +179,10 @@ class ContainerProgram:
         begin_s = f"{max(0, time_ms(since) // 1000 - 1)}" if since else "0"
 
         async def follow(stderr: bool) -> None:
-            rest = ""
-            async for piece in self.container.log(
+            async for frame in self.container.log(
                 stdout=not stderr, stderr=stderr, timestamps=True, follow=True, since=begin_s
             ):
-                *whole, rest = (rest + piece).split("\n")
-                for it in whole:
+                for it in _pieces(frame):
                     line, stamp = _read(it, stderr)
                     if stamp > since:
                         await queue.put(line)
@@ -197,6 +198,15 @@ class ContainerProgram:
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+
+
+def _pieces(frame: str) -> list[str]:
+    """Returns the lines of what the engine sent at once.
+
+    A long line comes in several frames, each with its time in front and without an end: nothing is
+    put together, or there would be times within lines, and lines without an end in memory.
+    """
+    return frame.removesuffix("\n").split("\n") if frame else []
 
 
 def _read(text: str, stderr: bool) -> tuple[Line, str]:
