@@ -8,6 +8,7 @@ from cluster import until
 from node_workers import Workers, python
 from stub_master import StubMaster, Task
 
+from pullwork_master.wire.log_relay import MESSAGE_BYTES_MAX
 from pullwork_worker.services import shim
 from pullwork_worker.services.folder import InstanceFolder
 from pullwork_worker.services.logs import SENDS_MAX
@@ -92,3 +93,17 @@ def test_a_full_file_becomes_the_older_one_and_lines_are_read_over_both(tmp_path
     assert len(lines) == 9_000
     assert [int(it.text.split()[0]) for it in lines[:-1]] == list(range(1001, 10_000))
     assert (lines[-1].text, lines[-1].stderr) == ("no end", True)
+
+
+async def test_a_message_of_lines_is_never_larger_than_the_master_takes(
+    master: StubMaster, workers: Workers
+) -> None:
+    workers.start()
+    code = f"import time\nfor _ in range(150): print('{chr(0x1F600)}' * 4096)\n"
+    task = await running(master, f"{code}print('end', flush=True); time.sleep(600)")
+    (folder,) = workers.instance_folders()
+    await until(lambda: b" end\n" in (folder / "log.0").read_bytes()[-20:], "all was said")
+    log_id = master.ask_log(task, tail=151)
+    await until(lambda: log_id in master.log_ended, "the log ended")
+    assert len(master.lines(log_id)) == 151
+    assert max(it.ByteSize() for it in master.logs[log_id]) <= MESSAGE_BYTES_MAX

@@ -91,7 +91,7 @@ async def _batches(lines: AsyncIterator[Line]) -> AsyncIterator[list[Line]]:
     try:
         last: Line | Exception | None = await queue.get()
         while isinstance(last, Line):
-            batch, size = [last], len(last.text)
+            batch, size = [last], _size(last)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GATHER_S):
                     while len(batch) < _LINES_MAX and size < _BYTES_MAX:
@@ -99,7 +99,7 @@ async def _batches(lines: AsyncIterator[Line]) -> AsyncIterator[list[Line]]:
                         if not isinstance(last, Line):
                             break
                         batch.append(last)
-                        size += len(last.text)
+                        size += _size(last)
             yield batch
             if isinstance(last, Line):
                 last = await queue.get()
@@ -108,6 +108,11 @@ async def _batches(lines: AsyncIterator[Line]) -> AsyncIterator[list[Line]]:
     finally:
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
+
+
+def _size(line: Line) -> int:
+    """Returns what a line takes in a message, about: characters may be of four bytes."""
+    return len(line.text.encode(errors="replace"))
 
 
 def _line(line: Line) -> orchestrator_service_pb2.LogLine:
