@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sys
 
 import psutil
@@ -336,3 +337,19 @@ async def test_a_program_whose_shim_was_killed_does_not_outlive_it(
     kill(shim_of(workers, task.id))
     await until(lambda: task.failure, "the end is reported")
     assert not workers.programs()
+
+
+async def test_a_port_is_promised_to_one_instance_though_nobody_listens_there_yet(
+    master: StubMaster, workers: Workers
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    tasks = [master.submit(python(WAITS, ports=[pb.Port(port=port)])) for _ in range(4)]
+    workers.start()
+    await until(lambda: sum(it.failure is not None for it in tasks) >= 3, "the others are told")
+    (first,) = [it for it in tasks if it.failure is None]
+    await healthy(master, first)
+    for task in tasks:
+        if task.failure is not None:
+            assert task.failure.message == f"the port {port} is another instance's"

@@ -58,6 +58,8 @@ class ProcessRunner:
         self._env = dict(env)
         self._folder: Path | None = None
         self._ports: dict[str, tuple[int, ...]] = {}
+        # Those of instances that are being started: nobody listens there yet.
+        self._promised: dict[str, list[int]] = {}
         self.problem = ""
         self.looked = asyncio.Event()
 
@@ -84,24 +86,28 @@ class ProcessRunner:
         folder = InstanceFolder(self._folder / order.task_id)
         if folder.read("started.json") or folder.lives():
             return self._program(order, folder)
-        taken = [
-            port
-            for task_id, its in self._ports.items()
-            if InstanceFolder(self._folder / task_id).lives()
-            for port in its
-        ]
-        ports: list[int] = []
-        for it in order.ports:
-            ports.append(choose(it.port or it.host_port, [*taken, *ports]))
+        taken = self._taken(self._folder)
+        ports = self._promised[order.task_id] = []
         try:
+            for it in order.ports:
+                ports.append(choose(it.port or it.host_port, [*taken, *ports]))
             folder.make(order, self._told(order, ports))
             await _launched(folder)
+            return self._program(order, folder)
         except (OSError, StartError) as error:
             folder.remove()
             if isinstance(error, StartError):
                 raise
             raise StartError(START_FAILED, f"its folder can't be made: {error}") from error
-        return self._program(order, folder)
+        finally:
+            del self._promised[order.task_id]
+
+    def _taken(self, folder: Path) -> list[int]:
+        """Returns the ports of all instances, whether anybody listens there yet or not."""
+        lives = (
+            its for task_id, its in self._ports.items() if InstanceFolder(folder / task_id).lives()
+        )
+        return [port for its in (*lives, *self._promised.values()) for port in its]
 
     def _told(self, order: Order, ports: Sequence[int]) -> dict[str, Any]:
         env = self._env | dict(order.env)
