@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from fault_harness.services.site import WEB, WEB_INSTANCES
 from fault_harness.services.trial import Fault, Trial
 
@@ -35,26 +37,27 @@ async def _updated(trial: Trial) -> None:
     site = trial.site
     before = {it.handle for it in await trial.running()}
     env = {**site.spec(1)["env"], "FLAVOUR": f"new {trial.random.random()}"}
+    began = time.monotonic()
     await site.rest.update(WEB, {"env": env})
     await trial.until_told(
         "all are new",
         lambda sight: not before & {it.handle for it in sight.found if it.live},
         site.bounds.rolled(WEB_INSTANCES),
     )
-    await trial.recovers(site.bounds.restart)
+    await trial.recovers(site.bounds.rolled(WEB_INSTANCES), since=began)
 
 
 async def _bad_update(trial: Trial) -> None:
     """Not one that is well may end for it."""
     site = trial.site
-    before = await trial.running()
+    before, began = await trial.running(), time.monotonic()
     await site.rest.update(WEB, site.own.broken())
     took_s = await trial.until_told(
         "it is tried", lambda sight: len(sight.told) > WEB_INSTANCES, site.bounds.start
     )
     trial.note(f"the first of the new version came after {took_s:.1f} s")
     # Its update policy gives it 12 s.
-    await trial.recovers(12.0 + site.bounds.restart)
+    await trial.recovers(12.0 + site.bounds.restart, since=began)
     trial.require_go_on(before, await trial.running())
     service = await site.rest.service(WEB)
     rollout = service["rollout"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import httpx
 
@@ -63,12 +64,12 @@ async def _out_of_memory(trial: Trial) -> None:
 
 
 async def _hangs(trial: Trial) -> None:
-    bounds = trial.site.bounds
+    bounds, began = trial.site.bounds, time.monotonic()
     for victim in await trial.some():
         await trial.site.own.freeze(victim)
     await trial.until_told("it is seen", lambda it: it.healthy["web"] < 6, bounds.unhealthy + 2)
     # It can't hear SIGTERM, so it gets its whole grace before it is killed.
-    await trial.recovers(bounds.unhealthy + 2 + bounds.restart)
+    await trial.recovers(bounds.unhealthy + 2 + bounds.restart, since=began)
 
 
 async def _paused(trial: Trial) -> None:

@@ -118,12 +118,13 @@ async def _killed_while_stopping(trial: Trial) -> None:
 
 async def _drained(trial: Trial) -> None:
     site, node = trial.site, trial.node()
+    began = time.monotonic()
     await site.rest.call("POST", f"/workers/pullwork.node%2F{node}/drain", {})
     site.reachable.discard(node)
     code = await site.nodes[node].ended()
     trial.require(code == 0, f"it ended with {code}")
     # One moves after the other.
-    await trial.recovers(site.bounds.rolled(4))
+    await trial.recovers(site.bounds.rolled(4), since=began)
     await site.start_node(node)
     await trial.recovers(site.bounds.back)
 
