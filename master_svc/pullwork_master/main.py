@@ -85,7 +85,7 @@ class Master:
             )
             if settings.http_listen:
                 own = (settings.listen, settings.advertise)
-                found = Listing(orchestrator.roster, self._engine.now)
+                found = Listing(orchestrator.roster)
                 door.start(server.calls, own, settings.http_hosts, found)
                 _warn_of_open_port(settings.http_listen.rpartition(":")[0], door.address)
                 log.info("master serves HTTP", extra={"address": door.address})

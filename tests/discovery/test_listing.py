@@ -3,62 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from orchestrated import STARTING, Bench, Node, a_start
+from orchestrated import STARTING, Bench, a_start
+from placed_instances import PORTS, addresses, ids_of, listing_of, placed
 
 from pullwork.v1 import service_pb2
 from pullwork_master.gateway.discovery import listing
 from pullwork_master.gateway.discovery.listing import Listing
-from pullwork_master.storage.memory import MemoryStorage
 
 UNHEALTHY = service_pb2.INSTANCE_STATE_UNHEALTHY
 STOPPING = service_pb2.INSTANCE_STATE_STOPPING
-PORTS = [service_pb2.Port(name="http", port=80), service_pb2.Port(name="metrics", port=90)]
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    """A master that knows of a service `web` and a node."""
-    memory = MemoryStorage()
-    bench = Bench(lambda: memory)
-    await bench.start()
-    await bench.create("web", ports=PORTS, labels={"tier": "front"})
-    await bench.node("n1")
-    yield bench
-    await bench.kill()
-
-
-def _listing(bench: Bench) -> Listing:
-    return Listing(bench.roster, bench.now)
-
-
-def _addresses(*names: str) -> list[service_pb2.Address]:
-    return [
-        service_pb2.Address(name=name, host="10.0.0.1", port=8000 + number)
-        for number, name in enumerate(names)
-    ]
-
-
-async def _placed(bench: Bench, id: str = "web-1", **more: Any) -> tuple[Node, str]:
-    """Returns the node and the task of an instance that is HEALTHY."""
-    node = bench.nodes["n1"]
-    task_id = await bench.place(a_start(id))
-    await node.work()
-    node.put(task_id, id, addresses=_addresses("http", "metrics"), **more)
-    node.report()
-    return node, task_id
-
-
-def _ids(found: Listing, service: str = "") -> list[str]:
-    return [f"{each.instance}:{each.port_name}" for each in found.endpoints(service)]
 
 
 async def test_each_port_of_an_instance_is_an_endpoint(bench: Bench) -> None:
-    await _placed(bench)
-    first, second = _listing(bench).endpoints("web")
+    await placed(bench)
+    first, second = listing_of(bench).endpoints("web")
     assert (first.service, first.instance, first.node) == ("web", "web-1", "n1")
     assert (first.port_name, first.first, first.address) == ("http", True, "10.0.0.1:8000")
     assert (second.port_name, second.first, second.address) == ("metrics", False, "10.0.0.1:8001")
@@ -67,70 +29,33 @@ async def test_each_port_of_an_instance_is_an_endpoint(bench: Bench) -> None:
 
 
 async def test_what_has_not_been_well_or_is_ending_is_not_there(bench: Bench) -> None:
-    node, task_id = await _placed(bench)
-    found = _listing(bench)
+    node, task_id = await placed(bench)
+    found = listing_of(bench)
     for state, there in {STARTING: 0, UNHEALTHY: 2, STOPPING: 0}.items():
-        node.put(task_id, "web-1", state, addresses=_addresses("http", "metrics"))
+        node.put(task_id, "web-1", state, addresses=addresses("http", "metrics"))
         node.report()
         assert len(found.endpoints()) == there
         assert not any(each.healthy for each in found.endpoints())
 
 
 async def test_what_ended_or_has_no_address_is_not_there(bench: Bench) -> None:
-    node, task_id = await _placed(bench)
-    found = _listing(bench)
+    node, task_id = await placed(bench)
+    found = listing_of(bench)
     node.put(task_id, "web-1")
     node.report()
-    assert _ids(found) == []
-    node.put(task_id, "web-1", addresses=_addresses("http"))
+    assert ids_of(found) == []
+    node.put(task_id, "web-1", addresses=addresses("http"))
     node.report()
-    assert _ids(found) == ["web-1:http"]
+    assert ids_of(found) == ["web-1:http"]
     await node.exits(task_id)
-    assert _ids(found) == []
-
-
-async def test_the_instances_of_a_node_that_is_away_are_not_there(bench: Bench) -> None:
-    node, _ = await _placed(bench)
-    found = _listing(bench)
-    assert len(found.endpoints()) == 2
-    await node.vanish()
-    assert found.endpoints() == []
-    await node.join()
-    await node.work()
-    assert len(found.endpoints()) == 2
-
-
-async def test_a_worker_that_starts_again_leaves_no_gap(bench: Bench) -> None:
-    node, task_id = await _placed(bench)
-    found = _listing(bench)
-    await node.join()
-    assert _ids(found) == ["web-1:http", "web-1:metrics"]
-    await node.work()
-    assert _ids(found) == ["web-1:http", "web-1:metrics"]
-    await node.join()
-    assert len(found.endpoints()) == 2
-    # It was another machine after all.
-    del node.has[task_id]
-    node.report()
-    assert _ids(found) == []
-
-
-async def test_what_was_away_is_not_there_before_it_has_reported(bench: Bench) -> None:
-    node, _ = await _placed(bench)
-    await node.vanish()
-    await bench.pass_time(1_500)
-    await node.join()
-    found = _listing(bench)
-    assert found.endpoints() == []
-    await node.work()
-    assert len(found.endpoints()) == 2
+    assert ids_of(found) == []
 
 
 async def test_until_nodes_have_reported_after_a_restart_nothing_is_settled(bench: Bench) -> None:
-    node, _ = await _placed(bench)
-    before = _listing(bench).generation("web")
+    node, _ = await placed(bench)
+    before = listing_of(bench).generation("web")
     await bench.restart()
-    found = _listing(bench)
+    found = listing_of(bench)
     assert not found.settled
     await node.join()
     await node.work()
@@ -140,8 +65,8 @@ async def test_until_nodes_have_reported_after_a_restart_nothing_is_settled(benc
 
 
 async def test_labels_and_the_first_port_are_those_wanted_now(bench: Bench) -> None:
-    await _placed(bench)
-    found = _listing(bench)
+    await placed(bench)
+    found = listing_of(bench)
 
     def changed(spec: service_pb2.ServiceSpec) -> service_pb2.ServiceSpec:
         made = service_pb2.ServiceSpec()
@@ -159,20 +84,20 @@ async def test_labels_and_the_first_port_are_those_wanted_now(bench: Bench) -> N
 
 
 async def test_an_instance_without_the_port_wanted_now_keeps_its_own_first(bench: Bench) -> None:
-    node, task_id = await _placed(bench)
-    node.put(task_id, "web-1", addresses=_addresses("old", "older"))
+    node, task_id = await placed(bench)
+    node.put(task_id, "web-1", addresses=addresses("old", "older"))
     node.report()
-    ports = [(each.port_name, each.first) for each in _listing(bench).endpoints()]
+    ports = [(each.port_name, each.first) for each in listing_of(bench).endpoints()]
     assert ports == [("old", True), ("older", False)]
 
 
 async def test_each_change_has_a_new_number(bench: Bench) -> None:
-    found = _listing(bench)
-    node, task_id = await _placed(bench)
+    found = listing_of(bench)
+    node, task_id = await placed(bench)
     last = found.generation("web")
     assert 0 < last <= found.generation()
     for state in (UNHEALTHY, service_pb2.INSTANCE_STATE_HEALTHY):
-        node.put(task_id, "web-1", state, addresses=_addresses("http"))
+        node.put(task_id, "web-1", state, addresses=addresses("http"))
         node.report()
         assert found.generation("web") > last
         last = found.generation("web")
@@ -182,7 +107,7 @@ async def test_each_change_has_a_new_number(bench: Bench) -> None:
 
 
 async def test_an_unknown_service_is_waited_for_and_a_deleted_one_is_told(bench: Bench) -> None:
-    found = _listing(bench)
+    found = listing_of(bench)
     of_none = found.generation("db")
     assert of_none == found.generation()
     coming = asyncio.create_task(found.changed(of_none, "db"))
@@ -200,14 +125,14 @@ async def test_an_unknown_service_is_waited_for_and_a_deleted_one_is_told(bench:
 
 
 async def test_what_has_not_changed_is_not_made_anew(bench: Bench) -> None:
-    node, _ = await _placed(bench)
+    node, _ = await placed(bench)
     other = await bench.place(a_start("web-2"))
     await node.work()
-    found = _listing(bench)
-    node.put(other, "web-2", addresses=_addresses("http"))
+    found = listing_of(bench)
+    node.put(other, "web-2", addresses=addresses("http"))
     node.report()
     before = found.endpoints("web")
-    node.put(other, "web-2", UNHEALTHY, addresses=_addresses("http"))
+    node.put(other, "web-2", UNHEALTHY, addresses=addresses("http"))
     node.report()
     after = found.endpoints("web")
     assert [each.healthy for each in after] == [True, True, False]
@@ -216,16 +141,16 @@ async def test_what_has_not_changed_is_not_made_anew(bench: Bench) -> None:
 
 async def test_all_are_sorted_by_service(bench: Bench) -> None:
     await bench.create("db", ports=PORTS[:1])
-    await _placed(bench)
+    await placed(bench)
     node = bench.nodes["n1"]
     task_id = await bench.place(a_start("db-1"))
     await node.work()
-    node.put(task_id, "db-1", addresses=_addresses("http"))
+    node.put(task_id, "db-1", addresses=addresses("http"))
     node.report()
-    found = _listing(bench)
-    assert _ids(found) == ["db-1:http", "web-1:http", "web-1:metrics"]
+    found = listing_of(bench)
+    assert ids_of(found) == ["db-1:http", "web-1:http", "web-1:metrics"]
     await bench.services.delete("db")
-    assert _ids(found) == ["web-1:http", "web-1:metrics"]
+    assert ids_of(found) == ["web-1:http", "web-1:metrics"]
 
 
 def those_that_start(patch: pytest.MonkeyPatch) -> None:
@@ -270,24 +195,12 @@ def kept_by_its_id(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(listing, "_Part", first)
 
 
-def believed_at_once(patch: pytest.MonkeyPatch) -> None:
-    """What a node said before it went away is told as soon as it is back."""
-    patch.setattr(listing, "FOLLOWED_MS", 10**9)
-
-
-def believed_late(patch: pytest.MonkeyPatch) -> None:
-    """What a worker kept is taken away for a moment when it starts again."""
-    patch.setattr(listing, "FOLLOWED_MS", -1)
-
-
 LAWS: list[tuple[Callable[[pytest.MonkeyPatch], None], Callable[[Bench], Any]]] = [
     (those_that_start, test_what_has_not_been_well_or_is_ending_is_not_there),
     (those_that_end, test_what_has_not_been_well_or_is_ending_is_not_there),
     (only_the_well, test_what_has_not_been_well_or_is_ending_is_not_there),
-    (believed_at_once, test_what_was_away_is_not_there_before_it_has_reported),
-    (believed_late, test_a_worker_that_starts_again_leaves_no_gap),
     (kept_by_its_id, test_what_has_not_changed_is_not_made_anew),
-    (those_of_yesterday, test_the_instances_of_a_node_that_is_away_are_not_there),
+    (those_of_yesterday, test_what_ended_or_has_no_address_is_not_there),
     (
         an_unknown_service_has_no_news,
         test_an_unknown_service_is_waited_for_and_a_deleted_one_is_told,

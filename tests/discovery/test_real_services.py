@@ -94,8 +94,6 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 async def site(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Site]:
     """A master, two nodes, and a Traefik before whatever runs there."""
     traefik, at, door = program("traefik"), free_port(), f"127.0.0.1:{free_port()}"
-    # As long as a worker may take to start again on a busy machine.
-    cluster.env["PULLWORK_MASTER_GRACE"] = "20s"
     master = await cluster.master("--http-listen", door)
     workers = Workers(cluster.address, tmp_path)
     config = configured("traefik.yml", tmp_path, **{DOOR: door, ":8080": f"127.0.0.1:{at}"})
@@ -179,6 +177,13 @@ async def test_workers_that_are_killed_and_started_again_cost_no_request(site: S
         before = (await site.http.get("/nodes")).json()["nodes"]
         for worker in site.nodes.values():
             worker.kill()
+
+        async def unreachable() -> bool:
+            found = (await site.http.get("/services/web/instances")).json()["instances"]
+            return all(each.get("disconnected") for each in found)
+
+        await until(unreachable, "the master knows that no worker is there")
+        for worker in site.nodes.values():
             worker.start()
 
         async def others() -> bool:

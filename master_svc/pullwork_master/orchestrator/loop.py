@@ -119,7 +119,7 @@ class Loop:
     async def _pass(self) -> float | None:
         """Looks and acts; returns how long to wait for a change."""
         roster = self._roster
-        settle_ms = roster.look()
+        again_ms = roster.look()
         if roster.idle:
             return None
         began = time.monotonic()
@@ -144,8 +144,8 @@ class Loop:
         waits = [LOOK_EVERY_S]
         if refused:
             waits.append(RETRY_S)
-        if settle_ms:
-            waits.append(settle_ms / 1000)
+        if again_ms:
+            waits.append(again_ms / 1000)
         if plan.next_ms:
             waits.append(max(0, plan.next_ms - now_ms) / 1000)
         return min(waits)

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from pullwork.v1 import node_service_pb2
-from pullwork_master.core.model import Load, Session
+from pullwork_master.core.model import Load, Now, Session
 from pullwork_master.reconciler.model import Node, Remnant, Runner
 
 # How much of what is remembered of a node's load each new heartbeat takes the place of: what
 # counts is about the last five of them.
 _NEW_SHARE: Final = 0.3
+# A node that can't be reached, though a moment ago somebody answered there, is most often a worker
+# that is started again, and what it ran goes on: for so long callers are still led to that.
+LINGER_MS: Final = 10_000
 
 
 class Former(NamedTuple):
@@ -44,6 +47,9 @@ class KnownNode:
     # Since when it can't be reached; 0: it can. While it has not reported in its session it can't,
     # since nobody knows what it has.
     gone_since_ms: int = 0
+    # Until when callers are led to what it has though it can't be reached, on the steady clock; 0:
+    # they are not.
+    lingers_until_ms: int = 0
     joined_ms: int = 0
     # Of its last session, and of the last report.
     instances_max: int = 0
@@ -66,10 +72,15 @@ class KnownNode:
         """Whether it can't be reached."""
         return self.gone_since_ms != 0
 
-    def join(self, session: Session, now_ms: int) -> None:
+    @property
+    def lingers(self) -> bool:
+        """Whether callers are led to what it has though it can't be reached."""
+        return self.lingers_until_ms != 0
+
+    def join(self, session: Session, now: Now) -> None:
         """Takes note of a new session."""
         self.session = session
-        self.gone_since_ms = self.gone_since_ms or now_ms
+        self._lose(now, silent=False)
         self.instances_max = session.slots
         self.labels = session.labels
         self.offers = frozenset(each for each in Runner if each.task_type in session.types)
@@ -78,13 +89,26 @@ class KnownNode:
 
     def back(self, now_ms: int) -> None:
         """Takes note of the first report of its session."""
-        self.gone_since_ms = 0
+        self.gone_since_ms = self.lingers_until_ms = 0
         self.joined_ms = now_ms
 
-    def leave(self, now_ms: int) -> None:
-        """Takes note that its session is over."""
+    def leave(self, now: Now, *, silent: bool) -> None:
+        """Takes note that its session is over; `silent`: nobody has answered there for long."""
         self.session = None
-        self.gone_since_ms = self.gone_since_ms or now_ms
+        self._lose(now, silent=silent)
+
+    def _lose(self, now: Now, *, silent: bool) -> None:
+        # One that was away already gets no more time by coming and going without a report.
+        if not self.is_gone:
+            self.gone_since_ms = now.wall_ms
+            self.lingers_until_ms = 0 if silent else now.mono_ms + LINGER_MS
+
+    def lingered(self, now: Now) -> bool:
+        """Takes note of the time; returns whether callers were led there until now."""
+        if not self.lingers or now.mono_ms < self.lingers_until_ms:
+            return False
+        self.lingers_until_ms = 0
+        return True
 
     def look(self) -> bool:
         """Takes in what heartbeats changed; returns whether it begins to drain, or ceases to."""

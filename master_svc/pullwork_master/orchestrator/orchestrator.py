@@ -51,7 +51,7 @@ class Orchestrator:
         """The engine has been started, and does not run yet."""
         self._engine = engine
         settle_ms = max(SETTLE_MS, 2 * policy.heartbeat_ms)
-        self.roster = Roster(engine.term, engine.now, self._refusal, settle_ms)
+        self.roster = Roster(engine.term, engine.now, self._refusal, settle_ms, policy.silence_ms)
         self._loop = Loop(engine, self.roster)
         self._storage: Storage
         self._running: asyncio.Task[None] | None = None

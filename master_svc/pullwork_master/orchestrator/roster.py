@@ -38,11 +38,16 @@ class Roster:
         term: int,
         now: Callable[[], Now],
         lost: Callable[[str], Rejection],
-        settle_ms: int = 10_000,
+        settle_ms: int,
+        silence_ms: Callable[[int], int],
     ) -> None:
-        """`lost` makes the refusal of a session that is no node's, or is over."""
+        """`lost` makes the refusal of a session that is no node's, or is over.
+
+        `silence_ms` tells after how long a session is silent, by the interval of its heartbeats.
+        """
         self._now = now
         self._lost = lost
+        self._silence_ms = silence_ms
         self.generations = Generations(term)
         # Rung by whatever may be a reason to do something.
         self.woken = asyncio.Event()
@@ -163,14 +168,17 @@ class Roster:
         node = self.nodes.setdefault(name, KnownNode(name))
         if node.session is not None:
             self._sessions.pop(node.session.id, None)
-        node.join(session, self._now().wall_ms)
+        node.join(session, self._now())
         self._sessions[session.id] = node
         self._refresh_node(node)
 
     def _gone(self, session_id: str) -> None:
         node = self._sessions.pop(session_id, None)
-        if node is not None:
-            node.leave(self._now().wall_ms)
+        session = node.session if node is not None else None
+        if node is not None and session is not None:
+            now = self._now()
+            unheard_ms = now.mono_ms - session.last_seen_ms
+            node.leave(now, silent=unheard_ms >= self._silence_ms(session.beat_within_ms))
             self._refresh_node(node)
 
     # --- what nodes report ----------------------------------------------------------------
@@ -234,19 +242,25 @@ class Roster:
         Returns in how many ms at the latest it is to be called again; 0: that does not matter.
         """
         now = self._now()
+        waits_ms = []
         for node in list(self.nodes.values()):
             node.look()
+            if node.lingered(now):
+                for service in {it.spec.service for it in self.stock.on(node.name).values()}:
+                    self._changed(service)
+            elif node.lingers:
+                waits_ms.append(node.lingers_until_ms - now.mono_ms)
             gone_ms = now.wall_ms - node.gone_since_ms if node.gone_since_ms else 0
             if node.session is None and gone_ms > FORGET_NODE_MS and not self.stock.on(node.name):
                 del self.nodes[node.name]
-        if not self._awaited:
-            return 0
-        left_ms = self._settle_due_ms - now.mono_ms
-        if left_ms > 0:
-            return left_ms
-        self._awaited.clear()
-        self._settle()
-        return 0
+        if self._awaited:
+            left_ms = self._settle_due_ms - now.mono_ms
+            if left_ms > 0:
+                waits_ms.append(left_ms)
+            else:
+                self._awaited.clear()
+                self._settle()
+        return min(waits_ms, default=0)
 
     def _settle(self) -> None:
         if not self._awaited:

@@ -1,7 +1,7 @@
 """What discovery is made of: the ports of instances that run and can be reached.
 
 It knows no format and no HTTP. Who keeps the catalogue decides what is in it: an instance whose
-node can't be reached, or that has not been well yet, or that is ending, is not.
+node can't be reached any more, or that has not been well yet, or that is ending, is not.
 """
 
 from __future__ import annotations

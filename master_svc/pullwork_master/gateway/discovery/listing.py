@@ -3,25 +3,21 @@
 Labels, and which port is the first, are those that are wanted now, also of instances of a former
 version: readers of tags take two opinions on one route for a mistake, and follow neither.
 
-A worker that starts again is another session, which has not reported yet in its first moments. What
-ran there a moment ago is told meanwhile: to take it away and bring it back would cost callers more.
+What a node ran that can't be reached is told for a while, see `LINGER_MS`: a worker that is started
+again finds it at work, and to take it away and bring it back would cost callers more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pullwork.v1 import service_pb2
-from pullwork_master.core.model import Now
 from pullwork_master.gateway.discovery.catalogue import Endpoint
 from pullwork_master.orchestrator.generations import ALL
 from pullwork_master.orchestrator.roster import Roster
 
 _RUNS: Final = (service_pb2.INSTANCE_STATE_HEALTHY, service_pb2.INSTANCE_STATE_UNHEALTHY)
-
-# A node whose session was followed by another one within this is waited for.
-FOLLOWED_MS: Final = 1_000
 
 
 class _Part(NamedTuple):
@@ -43,9 +39,8 @@ class _Made(NamedTuple):
 class Listing:
     """The catalogue of one master. Every method belongs to the event loop's thread."""
 
-    def __init__(self, roster: Roster, now: Callable[[], Now]) -> None:
+    def __init__(self, roster: Roster) -> None:
         self._roster = roster
-        self._now = now
         self._made: dict[str, _Made] = {}
 
     @property
@@ -99,12 +94,8 @@ class Listing:
         return _Made(generation, spec, parts, endpoints)
 
     def _is_there(self, shown: service_pb2.Instance) -> bool:
-        if not shown.disconnected:
-            return True
         node = self._roster.nodes.get(shown.node)
-        if node is None or node.session is None:
-            return False
-        return self._now().wall_ms - node.gone_since_ms <= FOLLOWED_MS
+        return not shown.disconnected or (node is not None and node.lingers)
 
 
 def _endpoints(
