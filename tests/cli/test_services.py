@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from cli_world import MAIN, Result, run, until
 from node_world import ENDS, IDLE, QUICK, SERVE, node, programs, read
@@ -218,7 +220,12 @@ def test_delete_asks_first_and_leaves_no_program(
     pullwork("services", "create", name, *QUICK, "--", *made)
 
     def running() -> list[int]:
-        return [it.pid for it in programs(state) if name in " ".join(it.environ().values())]
+        found = []
+        for it in programs(state):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ends while it is looked at
+                if name in " ".join(it.environ().values()):
+                    found.append(it.pid)
+        return found
 
     assert len(running()) == 1
     refused = pullwork("services", "delete", name)
