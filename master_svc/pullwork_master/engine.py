@@ -67,6 +67,7 @@ _STORED: Final = (
     Request,
     SetLimits,
     SetPaused,
+    Submit,
 )
 
 T = TypeVar("T")
@@ -296,7 +297,8 @@ class Engine:
 def needed_bytes(command: Command, reserve_bytes: int = RESERVE_BYTES) -> int:
     """Returns how much room the disk must have before a command is tried at all."""
     new_service = isinstance(command, PutService) and not command.expect_revision
-    if new_service or isinstance(command, (Submit, Retry)):
+    new_tasks = isinstance(command, Submit) and not command.keeps_up
+    if new_service or new_tasks or isinstance(command, Retry):
         return reserve_bytes
     return min(reserve_bytes, LAST_BYTES) if isinstance(command, _STORED) else 0
 

@@ -156,8 +156,9 @@ def _warn_of_open_port(host: str, address: str) -> None:
     if _is_loopback(host):
         return
     log.warning(
-        "OPEN TO THE NETWORK: whoever reaches this port may submit, read and cancel every task; "
-        "there is no authentication yet, so let only trusted machines reach it",
+        "OPEN TO THE NETWORK: whoever reaches this port may submit, read and cancel every task, "
+        "and run any program on the nodes that keep services; there is no authentication yet, so "
+        "let only trusted machines reach it",
         extra={"address": address},
     )
 

@@ -13,7 +13,7 @@ from pullwork_master import engine
 from pullwork_master.core import services
 from pullwork_master.core.book import Book
 from pullwork_master.core.clients import Clients
-from pullwork_master.core.commands import DropQueue, PutService, SetLimits
+from pullwork_master.core.commands import DropQueue, PutService, SetLimits, Submit
 from pullwork_master.core.effects import Writes
 from pullwork_master.core.model import Queue, ServiceRow
 from pullwork_master.core.services import Services
@@ -94,6 +94,18 @@ def services_need_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(command: Any, reserve_bytes: int) -> int:
         if isinstance(command, PutService):
             command = SetLimits(command.name, {})
+        return real(command, reserve_bytes)
+
+    monkeypatch.setattr(engine, "needed_bytes", wrong)
+
+
+@caught_by(laws.test_what_keeps_services_up_may_use_the_room_that_others_may_not)
+def a_restart_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = engine.needed_bytes
+
+    def wrong(command: Any, reserve_bytes: int) -> int:
+        if isinstance(command, Submit):
+            command = Submit(command.tasks)
         return real(command, reserve_bytes)
 
     monkeypatch.setattr(engine, "needed_bytes", wrong)

@@ -12,7 +12,7 @@ from world import POLICY, World, refused, spec
 
 from pullwork_master.core import commands as c
 from pullwork_master.core.effects import Effects
-from pullwork_master.core.model import ServiceRow
+from pullwork_master.core.model import ServiceRow, Spec
 from pullwork_master.core.rejections import Reason, Rejection
 from pullwork_master.engine import LAST_BYTES
 
@@ -155,6 +155,23 @@ async def test_with_the_last_room_of_a_disk_no_service_is_made_but_one_is_change
         storage.room_bytes = LAST_BYTES - 1
         with pytest.raises(Rejection) as none_left:
             await engine.ask(c.DeleteService("web"))
+        assert none_left.value.reason is Reason.DISK_FULL
+
+
+async def test_what_keeps_services_up_may_use_the_room_that_others_may_not() -> None:
+    storage = SlowStorage()
+    async with running(storage) as engine:
+        storage.room_bytes = 2 * LAST_BYTES
+        with pytest.raises(Rejection) as rejection:
+            await engine.ask(c.Submit((c.NewTask(Spec("1", "q", "t")),)))
+        assert rejection.value.reason is Reason.DISK_FULL
+        (receipt,) = await engine.ask(
+            c.Submit((c.NewTask(Spec("2", "q", "t")),), keeps_up=True),
+        )
+        assert receipt == ("2", False)
+        storage.room_bytes = LAST_BYTES - 1
+        with pytest.raises(Rejection) as none_left:
+            await engine.ask(c.Submit((c.NewTask(Spec("3", "q", "t")),), keeps_up=True))
         assert none_left.value.reason is Reason.DISK_FULL
 
 

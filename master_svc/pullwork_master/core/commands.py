@@ -52,11 +52,14 @@ class Submit:
 
     `chosen` are the ids that clients chose themselves: these may be on disk already.
     `id_field` is where the id of a task stood in the request, by the task's index.
+    `keeps_up` says that they take the place of what ran: the room that the disk keeps for what is
+    under way is there for them too.
     """
 
     tasks: tuple[NewTask, ...]
     chosen: tuple[str, ...] = ()
     id_field: str = "tasks[{}].task_id"
+    keeps_up: bool = False
 
 
 class Receipt(NamedTuple):

@@ -201,8 +201,9 @@ class Loop:
 
     async def _submit(self, starts: Sequence[Start]) -> Reason | None:
         """Submits tasks to one queue, all or none; returns why not."""
+        tasks = tuple(new_task(each) for each in starts)
         try:
-            await self._engine.ask(Submit(tuple(new_task(each) for each in starts)))
+            await self._engine.ask(Submit(tasks, keeps_up=True))
         except Rejection as rejection:
             return rejection.reason
         return None
