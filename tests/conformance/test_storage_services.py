@@ -9,7 +9,7 @@ import apsw
 from storage_bench import Bench, a_task, ended, plain_all, seqs
 
 from pullwork_master.core.effects import Writes
-from pullwork_master.core.model import ServiceRow, State
+from pullwork_master.core.model import NO_LIMITS, Limits, ServiceRow, State
 from pullwork_master.storage.base import store
 from pullwork_master.storage.sqlite import SqliteStorage
 from pullwork_master.storage.sqlite_folder import DATABASE
@@ -50,6 +50,27 @@ def test_a_store_of_before_services_is_its_own_cluster(tmp_path: Path) -> None:
     storage.close()
     assert (opened.store_id, opened.cluster_id, opened.term) == ("old", "old", 8)
     assert (opened.services, opened.next_service_revision) == ([], 1)
+
+
+def test_a_queue_held_up_before_it_was_a_nodes_goes_on_and_no_other_does(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    names = ("pullwork.node/n1", "pullwork.node", "pullwork.nodes", "pullwork.node0", "default")
+    with closing(apsw.Connection(str(folder / DATABASE))) as old:
+        migrate(old, shipped()[:2])
+        old.execute("INSERT INTO meta VALUES (1, 'old', 7, 0, 0, 0, 0, 0)")
+        old.executemany(
+            "INSERT INTO queues VALUES (?, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2)", [(it,) for it in names]
+        )
+    storage = SqliteStorage(folder)
+    queues = {each.name: each for each in storage.open().queues}
+    storage.close()
+    node = queues.pop("pullwork.node/n1")
+    assert (node.paused, node.limits) == (False, NO_LIMITS)
+    held = Limits(1, 1, 1, 1, 1, 1, 1, 2)
+    assert {it: (each.paused, each.limits) for it, each in queues.items()} == dict.fromkeys(
+        names[1:], (True, held)
+    )
 
 
 def test_a_deleted_service_is_gone_and_its_revision_with_it(bench: Bench) -> None:

@@ -128,6 +128,9 @@ async def test_a_node_serves_its_own_queue_only_and_under_its_name(master: Wired
     for wrong, field in (
         ({"queues": ["default", QUEUE]}, "queues[1]"),
         ({"worker_name": "n1"}, "worker_name"),
+        # As a node it would be given instances, which it never fetches.
+        ({"queues": ["default"]}, "worker_name"),
+        ({"queues": []}, "worker_name"),
         ({"task_types": [TYPE, "t"]}, "task_types[1]"),
     ):
         request = m.RegisterRequest(**({"task_types": [TYPE]} | good | wrong))

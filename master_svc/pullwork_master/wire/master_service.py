@@ -241,7 +241,13 @@ def _register(request: pb.RegisterRequest) -> Register:
 
 
 def _check_node(request: pb.RegisterRequest) -> None:
-    """Lets only nodes serve queues of nodes."""
+    """Lets only nodes serve queues of nodes, and no other worker be taken for one."""
+    if request.worker_name.startswith(NODE_PREFIX) and request.worker_name not in request.queues:
+        fields.refuse(
+            "worker_name",
+            f"is {request.worker_name[:80]!r}, a node's, which serves the queue of that name only; "
+            "choose another",
+        )
     for index, queue in enumerate(request.queues):
         if not queue.startswith(NODE_PREFIX):
             continue
