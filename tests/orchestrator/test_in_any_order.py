@@ -125,6 +125,10 @@ class Wanderer:
     def check(self) -> None:
         """What holds at every moment."""
         bench, stock = self.bench, self.bench.roster.stock
+        nodes = bench.roster.nodes.values()
+        known = stock.rest(nodes)
+        stock.reported()
+        assert stock.rest(nodes) == known, "what is left of ended tasks is what was found last"
         live = {
             task.spec.id: task.state
             for task in bench.storage.tasks.values()  # type: ignore[attr-defined]

@@ -55,6 +55,11 @@ def a_task_of_any_node_will_do(patch: Patch) -> None:
     patch.setattr(Stock, "on", lambda self, node: self.lives)
 
 
+@caught_by(ends.test_what_is_left_of_an_ended_task_takes_its_room_until_the_node_has_it_no_more)
+def what_a_node_gave_up_is_shown_for_ever(patch: Patch) -> None:
+    patch.setattr(Stock, "reported", lambda self: None)
+
+
 @caught_by(rosters.test_the_generation_never_goes_back_over_a_restart)
 def generations_begin_anew(patch: Patch) -> None:
     real = Generations.__init__

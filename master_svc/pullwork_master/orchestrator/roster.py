@@ -204,6 +204,7 @@ class Roster:
         came_back = node.is_gone
         for task_id in {**before, **node.reports}:
             if before.get(task_id) != node.reports.get(task_id):
+                self.stock.reported()
                 self._report_changed(node, task_id, before)
                 changed = True
         if came_back:
@@ -253,6 +254,7 @@ class Roster:
             gone_ms = now.wall_ms - node.gone_since_ms if node.gone_since_ms else 0
             if node.session is None and gone_ms > FORGET_NODE_MS and not self.stock.on(node.name):
                 del self.nodes[node.name]
+                self.stock.reported()
         if self._awaited:
             left_ms = self._settle_due_ms - now.mono_ms
             if left_ms > 0:
@@ -281,9 +283,9 @@ class Roster:
     def followed(self, task_ids: Iterable[str]) -> None:
         """Forgets instances that ended: they are followed, or not wanted any more."""
         for task_id in task_ids:
-            over = self.stock.over.pop(task_id, None)
-            if over is not None:
-                self._changed(over.ended.instance.service)
+            ended = self.stock.followed(task_id)
+            if ended is not None:
+                self._changed(ended.instance.service)
 
     def lacking(self, lacks: Iterable[Lack]) -> None:
         """Hears which services lack instances, and why."""
@@ -318,13 +320,13 @@ class Roster:
         """
         names = [service] if service else sorted({*self.services, *self.stock.services})
         found = [self._show(live) for name in names for live in self.stock.of(name)]
-        over = [each.ended for each in self.stock.over.values()]
-        found += [showing.ended(it) for it in over if service in (ALL, it.instance.service)]
-        for node in self.nodes.values():
-            for each in self.stock.remnants(node) if node.reports else ():
-                if service in (ALL, each.service):
-                    report = node.reports[each.task_id]
-                    found.append(showing.remnant(each, report, disconnected=node.is_gone))
+        rest = self.stock.rest(self.nodes.values())
+        for name in [service] if service else rest.ends:
+            found += [showing.ended(each) for each in rest.ends.get(name, ())]
+        for name in [service] if service else rest.remnants:
+            for node, each in rest.remnants.get(name, ()):
+                report = node.reports[each.task_id]
+                found.append(showing.remnant(each, report, disconnected=node.is_gone))
         for name in names:
             kept, lacks = self.services.get(name), self._lacks.get(name, ())
             if kept is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pullwork_master.core.model import Task
 from pullwork_master.orchestrator import instances
@@ -21,6 +22,15 @@ class Over:
     room: tuple[float, int]
 
 
+class Rest(NamedTuple):
+    """What is left of tasks that have ended, by service."""
+
+    # Those that nothing has followed yet.
+    ends: dict[str, list[Ended]]
+    # What nodes still have.
+    remnants: dict[str, list[tuple[KnownNode, Remnant]]]
+
+
 class Stock:
     """Keeps the instances of all services."""
 
@@ -32,10 +42,13 @@ class Stock:
         self._by_node: dict[str, dict[str, Live]] = {}
         # Tasks that are being cancelled because the plan says so: their ends need no follower.
         self._stopping: set[str] = set()
+        # Found once for all services, since it is sought on all nodes; None: something has changed.
+        self._rest: Rest | None = None
 
     def enter(self, task: Task) -> Live:
         """Takes in a task that has not ended."""
         live = instances.live(task)
+        self._rest = None
         self.over.pop(live.task_id, None)  # somebody has retried it
         self.lives[live.task_id] = live
         self._by_service.setdefault(live.spec.service, {})[live.task_id] = live
@@ -47,6 +60,7 @@ class Stock:
         live = self.lives.pop(task.spec.id, None)
         if live is None:
             return None
+        self._rest = None
         for index, key in ((self._by_service, live.spec.service), (self._by_node, live.node)):
             del index[key][live.task_id]
             if not index[key]:
@@ -84,10 +98,35 @@ class Stock:
         """Hears that these could not be cancelled."""
         self._stopping.difference_update(task_ids)
 
+    def followed(self, task_id: str) -> Ended | None:
+        """Forgets an instance that ended; None: there was none."""
+        over = self.over.pop(task_id, None)
+        if over is None:
+            return None
+        self._rest = None
+        return over.ended
+
+    def reported(self) -> None:
+        """Hears that a node has told something new, or is forgotten."""
+        self._rest = None
+
     def remnants(self, node: KnownNode) -> list[Remnant]:
         """Returns what a node still has of tasks that have ended."""
-        left = node.reports.keys() - self.lives.keys() - self.over.keys()
+        lives, over = self.lives, self.over
+        # Not by sets: to take all that there is from what one node has takes time for all of it.
+        left = [task_id for task_id in node.reports if task_id not in lives and task_id not in over]
         return [node.remnant(task_id) for task_id in sorted(left)]
+
+    def rest(self, nodes: Iterable[KnownNode]) -> Rest:
+        """Returns what is left of tasks that have ended; `nodes` are all."""
+        if self._rest is None:
+            self._rest = Rest({}, {})
+            for over in self.over.values():
+                self._rest.ends.setdefault(over.ended.instance.service, []).append(over.ended)
+            for node in nodes:
+                for each in self.remnants(node):
+                    self._rest.remnants.setdefault(each.service, []).append((node, each))
+        return self._rest
 
     def seen(self, nodes: Iterable[KnownNode], *, settled: bool) -> Seen:
         """Returns all that there is, for the reconciler."""
