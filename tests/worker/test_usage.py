@@ -116,3 +116,14 @@ def test_what_there_is_to_use_is_what_the_group_is_bound_to(kernel: Kernel) -> N
     kernel.says("unit/cpu.stat", "usage_usec 0")
     kernel.says("unit/memory.max", str(GIB // 4))
     assert kernel.usage().capacity() == (0.5, GIB // 4)
+
+
+def test_a_bound_that_is_lifted_bounds_no_more(kernel: Kernel) -> None:
+    _version_2(kernel, "node")
+    kernel.says("node/memory.max", str(GIB // 4))
+    kernel.says("node/memory.current", str(GIB // 4))
+    usage = kernel.usage()
+    assert (usage.memory(), usage.capacity()[1]) == (1.0, GIB // 4)
+    kernel.says("node/memory.max", "max")
+    assert 0 < usage.memory() < 1
+    assert usage.capacity()[1] > GIB // 4

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -71,13 +72,14 @@ class Usage:
     def capacity(self) -> tuple[float, int]:
         """Returns the processor cores and the bytes of memory that there are to use."""
         cores = [bound.cores for bound in self._cpus]
-        bytes_max = [_memory_bound(path) for path in self._memories]
+        bytes_max = filter(None, map(_memory_bound, self._memories))
         all_bytes = psutil.virtual_memory().total
         return min([float(default_slots()), *cores]), int(min([all_bytes, *bytes_max]))
 
     def memory(self) -> float:
         """Returns the share of the memory in use, 0 to 1."""
-        shares = [_memory_used(path) / _memory_bound(path) for path in self._memories]
+        # A bound may be lifted while it works.
+        shares = [_memory_used(path) / (_memory_bound(path) or inf) for path in self._memories]
         return min(1.0, max(psutil.virtual_memory().percent / 100, *shares, 0.0))
 
 
@@ -129,7 +131,7 @@ def _counted(file: Path, name: str = "usage_usec") -> float:
     """Reads a number, alone in its file or after a name; 0 where there is none."""
     for line in _text(file).splitlines():
         words = line.split()
-        if len(words) == 1 or words[0] == name:
+        if len(words) == 1 or words[:1] == [name]:
             try:
                 return float(words[-1])
             except ValueError:
