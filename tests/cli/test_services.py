@@ -15,9 +15,10 @@ import pytest
 from cli_world import MAIN, Result, run, until
 from node_world import ENDS, IDLE, QUICK, SERVE, node, programs, read
 
-from pullwork.cli.complete import complete_instance, complete_service
-from pullwork.cli.service_tables import ROWS_MAX, picture
-from pullwork.service_info import InstanceInfo
+from pullwork.cli.complete import complete_instance, complete_service, complete_worker
+from pullwork.cli.rollout import is_settled
+from pullwork.cli.service_tables import ROWS_MAX, picture, print_instances
+from pullwork.service_info import InstanceInfo, ServiceInfo
 from pullwork.v1 import service_pb2
 
 pytestmark = pytest.mark.service
@@ -119,6 +120,7 @@ def test_what_has_no_place_is_told_with_the_reason(pullwork: Pullwork, name: str
         (["bad", "-p", "x y", "--", "true"], "--port can't be 'x y'"),
         (["bad", "-p", "99999", "--", "true"], "spec.ports[0]"),
         (["bad", "--health", "tcp:none", "--", "true"], "spec.health"),
+        (["bad", "--health", "htp:/", "--", "true"], "--health can't be 'htp:/'"),
         (["bad", "--timeout", "soon", "--", "true"], "--timeout can't be 'soon'"),
         (["bad", "--env", "A", "--", "true"], "there is no such variable"),
     ],
@@ -130,6 +132,7 @@ def test_bad_input_is_refused_by_name_and_makes_nothing(
     result = pullwork("services", "create", *arguments)
     assert (result.code, result.out) == (2, "")
     assert said in result.err
+    assert result.err.count("pullwork: ") == 1, "one fault is told once"
     assert "Traceback" not in result.err
     assert pullwork("services", "--json").json == before
 
@@ -321,3 +324,32 @@ def test_names_of_services_and_instances_are_completed(pullwork: Pullwork, name:
     assert complete_service(name[:-2]) == [name]
     assert complete_instance(f"{name}-") == [f"{name}-1"]
     assert complete_service("no-such") == []
+    assert complete_worker("pullwork.n") == ["pullwork.node/desk"]
+
+
+def test_a_table_leaves_open_what_nobody_knows_any_more(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    left = service_pb2.Instance(id="web-1", service="web", node="desk", restarts=5)
+    left.state = service_pb2.INSTANCE_STATE_STOPPING
+    print_instances([InstanceInfo.from_proto(left)])
+    assert re.search(r"\b0\b", capsys.readouterr().out) is None
+
+
+def test_a_change_is_not_done_while_one_of_both_reports_says_otherwise() -> None:
+    told = service_pb2.Service(healthy=2, running=2)
+    told.spec.instances = 2
+    told.rollout.state = service_pb2.ROLLOUT_STATE_DONE
+    service = ServiceInfo.from_proto(told)
+
+    def instance(state: str, *, disconnected: bool = False) -> InstanceInfo:
+        made = service_pb2.Instance(id="web-1", disconnected=disconnected)
+        made.state = service_pb2.InstanceState.Value(f"INSTANCE_STATE_{state}")
+        return InstanceInfo.from_proto(made)
+
+    well = instance("HEALTHY")
+    assert is_settled(service, [well, well])
+    assert is_settled(service, [well, well, instance("STOPPING", disconnected=True)])
+    assert not is_settled(service, [well])
+    assert not is_settled(service, [well, instance("STARTING")])
+    assert not is_settled(service, [well, well, instance("STOPPING")])

@@ -315,6 +315,14 @@ def test_an_evicted_worker_loses_its_session_and_its_tasks_lose_nothing(world: W
     refused(world.ask(c.Drain("w1")), Reason.WORKER_NOT_FOUND)
 
 
+def test_whoever_names_a_node_without_its_prefix_is_told_the_whole_name(world: World) -> None:
+    world.join("pullwork.node/desk")
+    told = refused(world.ask(c.Drain("desk")), Reason.WORKER_NOT_FOUND)
+    assert "did you mean 'pullwork.node/desk'?" in str(told)
+    stranger = refused(world.ask(c.Drain("chair")), Reason.WORKER_NOT_FOUND)
+    assert "did you mean" not in str(stranger)
+
+
 def test_a_worker_can_be_named_by_its_session(world: World) -> None:
     worker = world.join("w1")
     world.ask(c.Drain(worker.session))

@@ -91,6 +91,7 @@ QUERIES = [
     ("/tasks?filter.state=x", "filter.state", "did you mean states"),
     ("/tasks?filter.states=FAILED", "filter.states[0]", "TASK_STATE_FAILED"),
     ("/tasks?filter.queue.name=x", "filter.queue.name", "no fields"),
+    ("/services/web?bogus=1", "bogus", "there are none"),
     ("/tasks?page_token=x", "page_token", "start without one"),
     ("/tasks?%FF=x", "query", "UTF-8"),
     ("/tasks/watch?queue=a&every_change=yes", "every_change", "true or false"),

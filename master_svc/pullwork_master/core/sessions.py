@@ -15,6 +15,7 @@ from pullwork_master.core.commands import Held, Register, Registered
 from pullwork_master.core.dispatch import Dispatch
 from pullwork_master.core.effects import DrainAsked, MemberChange, SessionEnded
 from pullwork_master.core.model import (
+    NODE_PREFIX,
     AttemptEnd,
     Cause,
     Contact,
@@ -358,9 +359,12 @@ class Sessions:
         found = [each for each in living if each.id == worker]
         found = found or [each for each in living if each.name == worker]
         if not found:
+            near = NODE_PREFIX + worker
+            meant = any(each.name == near for each in living)
+            remedy = f"; did you mean {near!r}?" if meant else ""
             raise Rejection(
                 Reason.WORKER_NOT_FOUND,
-                f"no connected worker has the session id or name {worker!r}",
+                f"no connected worker has the session id or name {worker!r}{remedy}",
                 worker=worker,
             )
         if len(found) > 1:

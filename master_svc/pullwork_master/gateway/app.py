@@ -166,7 +166,7 @@ def _request(
             reading.fill(getattr(message, route.body), value, f"{route.body}.")
     if query:
         elsewhere = {*variables, route.body}
-        reading.fill(message, reading.nested(query, route.request), elsewhere=elsewhere)
+        reading.fill(message, reading.nested(query, route.request, elsewhere), elsewhere=elsewhere)
     for name, value in variables.items():
         setattr(message, name, value)
     if last_event_id and events.CURSOR in route.request.fields_by_name and not message.cursor:

@@ -95,8 +95,12 @@ def fill(message: Message, value: object, place: str = "", elsewhere: Collection
         readable.take(message, form, value[form.shown], place)
 
 
-def nested(pairs: Iterable[tuple[str, str]], descriptor: Descriptor) -> dict[str, Any]:
+def nested(
+    pairs: Iterable[tuple[str, str]], descriptor: Descriptor, elsewhere: Collection[str] = ()
+) -> dict[str, Any]:
     """Makes the JSON object that query parameters mean; a dot leads into a message.
+
+    Fields that are said `elsewhere` are not offered where one is not known.
 
     Errors: InvalidFieldError.
     """
@@ -111,7 +115,7 @@ def nested(pairs: Iterable[tuple[str, str]], descriptor: Descriptor) -> dict[str
                 raise refuse_field(path, f"is no query parameter: {field.name} has no fields")
             place += f"{field.name}."
             inside, at = inside.setdefault(field.name, {}), field.message_type
-        field = _field(at, last, place, "query parameter")
+        field = _field(at, last, place, "query parameter", () if ways else elsewhere)
         name = f"{place}{field.name}"
         value = _from_text(field, text, name)
         if field.is_repeated:
@@ -224,12 +228,18 @@ def _shown(value: object) -> str:
     return text if len(text) <= SHOWN_CHARS_MAX else f"{text[:SHOWN_CHARS_MAX]}…"
 
 
-def _field(descriptor: Descriptor, name: str, place: str, what: str = "field") -> FieldDescriptor:
+def _field(
+    descriptor: Descriptor,
+    name: str,
+    place: str,
+    what: str = "field",
+    elsewhere: Collection[str] = (),
+) -> FieldDescriptor:
     names = names_of(descriptor)
     found = names.get(name)
     if found is not None:
         return found
-    known = sorted({field.name for field in names.values()})
+    known = sorted({field.name for field in names.values() if field.name not in elsewhere})
     form = readable.form_of(descriptor)
     if form is not None and what == "field":
         known.append(form.shown)

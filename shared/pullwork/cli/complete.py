@@ -36,6 +36,12 @@ def complete_instance(incomplete: str) -> list[str]:
     return [name for name in _ask(_instance_ids) or [] if name.startswith(incomplete)]
 
 
+def complete_worker(incomplete: str) -> list[str]:
+    """Returns the names of workers that begin with what was typed."""
+    names = {worker.name for worker in _ask(lambda client: client.workers()) or []}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
 def _queues() -> list[QueueInfo]:
     return _ask(lambda client: client.queues.list()) or []
 

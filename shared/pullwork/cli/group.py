@@ -46,7 +46,7 @@ def add_placeholders(app: typer.Typer, entries: dict[str, EntryPoint]) -> None:
     """Gives the services' commands their places in the list; `RootGroup` puts the real ones in."""
     for name, entry in sorted(entries.items()):
         words = _SHORT_HELP.get(name, f"From {entry.value}.")
-        app.command(name, help=words, rich_help_panel="Services")(_unreachable)
+        app.command(name, help=words, rich_help_panel="Master and workers")(_unreachable)
 
 
 def help_of(function: Callable[..., Any]) -> str:

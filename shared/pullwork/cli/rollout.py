@@ -106,6 +106,14 @@ async def settle(client: Client, changed: ServiceInfo, waiting: Waiting) -> Foll
     return following
 
 
+def is_settled(service: ServiceInfo, instances: Sequence[InstanceInfo]) -> bool:
+    """Tells whether both reports say so, since one may be ahead of the other, and those that
+    were to stop are gone, but where nobody can tell."""
+    there = [it for it in instances if not (it.state is InstanceState.STOPPING and it.disconnected)]
+    well = all(it.state is InstanceState.HEALTHY for it in there)
+    return service.settled and well and len(there) == service.spec.instances
+
+
 class Following:
     """One service from a change until it is as it is wanted, or is given up."""
 
@@ -140,23 +148,13 @@ class Following:
                     rollout = self.service.rollout
                     if rollout.state in _ENDS_BADLY and rollout != self._before:
                         return End.FAILED
-                    if self._settled():
+                    if is_settled(self.service, self.instances):
                         return End.SETTLED
                     if self._crashes():
                         return End.CRASHING
         except TimeoutError:
             return End.TIMED_OUT
         raise AssertionError("a report of a service has no end")
-
-    def _settled(self) -> bool:
-        """Tells whether both reports say so, since one may be ahead of the other, and those that
-        were to stop are gone, but where nobody can tell."""
-        there = [
-            it
-            for it in self.instances
-            if not (it.state is InstanceState.STOPPING and it.disconnected)
-        ]
-        return self.service.settled and len(there) == self.service.spec.instances
 
     def _crashes(self) -> bool:
         """Tells whether a new version ends as soon as it starts, and nobody else will say so: an

@@ -141,7 +141,7 @@ class SpecReader:
         if way in ("cmd", "command") and rest.strip():
             return {"command": rest}
         self.fault(path, f"can't be {text!r}: {_HEALTH_FORMS}")
-        return {}
+        return {"tcp": ""}  # What is well formed: one fault is told once.
 
     def _words(self, value: Document, into: Any, path: str) -> None:
         if isinstance(value, str):

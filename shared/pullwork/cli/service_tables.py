@@ -100,7 +100,7 @@ def print_instances(instances: Iterable[InstanceInfo], *, whose: bool = False) -
             escape(it.node or "-"),
             escape(addresses_of(it)),
             str(it.restarts),
-            str(it.version),
+            str(it.version or ""),
             ago(it.started_at, now),
             escape(why_of(it)),
         )

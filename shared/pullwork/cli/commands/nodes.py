@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pullwork.cli.complete import complete_worker
 from pullwork.cli.connect import with_client
 from pullwork.cli.options import Address, AsJson, Config, Queue, Type
 
+if TYPE_CHECKING:
+    from pullwork.node_info import WorkerInfo
+
 Worker = Annotated[
-    str, typer.Argument(metavar="WORKER", help="Its session id, or its name if only one has it.")
+    str,
+    typer.Argument(
+        metavar="WORKER",
+        help="Its session id, or its name if only one has it; of a node pullwork.node/NAME.",
+        autocompletion=complete_worker,
+    ),
 ]
 
 
@@ -63,7 +72,14 @@ def drain(
     if as_json:
         print_document(found)
     else:
-        print(f"{found.name} ({found.session_id}) drains: {found.held} tasks to finish")
+        print(f"{found.name} ({found.session_id}) drains: {_left(found)}")
+
+
+def _left(worker: WorkerInfo) -> str:
+    several = "s" * (worker.held != 1)
+    if worker.name.startswith("pullwork.node/"):
+        return f"{worker.held} instance{several} to move to other nodes"
+    return f"{worker.held} task{several} to finish"
 
 
 def evict(
