@@ -115,7 +115,7 @@ class RegisterRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
     worker_name: _builtins.str
-    """For people, 1 to 128 characters. Required."""
+    """For people, 1 to 128 characters; only a node's begins with `pullwork.node/`. Required."""
     boot_id: _builtins.str
     """Made anew at each start of the process, e.g. a UUID; 1 to 64 characters. Required."""
     slots: _builtins.int
