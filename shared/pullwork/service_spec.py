@@ -139,6 +139,7 @@ class ServiceSpec:
     update: UpdatePolicy | None = None
     stop_grace: float | None = None
     labels: Mapping[str, str] | None = None
+    stop_delay: float | None = None
 
     @classmethod
     def from_proto(cls, spec: pb.ServiceSpec) -> ServiceSpec:

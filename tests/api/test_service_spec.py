@@ -39,6 +39,7 @@ SPEC = ServiceSpec(
     placement=Placement(constraints={"disk": "ssd"}),
     update=UpdatePolicy(max_surge=0, on_failure=UpdateFailureAction.PAUSE),
     stop_grace=1.5,
+    stop_delay=0.5,
 )
 
 

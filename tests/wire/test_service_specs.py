@@ -53,6 +53,7 @@ def test_every_default_is_filled_in() -> None:
             "on_failure": "UPDATE_FAILURE_ACTION_RETURN",
         },
         "stop_grace": "10s",
+        "stop_delay": "2s",
     }
 
 
@@ -69,6 +70,7 @@ FULL: dict[str, Any] = {
     "disconnect": {"wait": True},
     "update": {"max_surge": 0, "max_unavailable": 1, "on_failure": "UPDATE_FAILURE_ACTION_PAUSE"},
     "stop_grace": "0s",
+    "stop_delay": "600s",
     "labels": {"team": "a"},
 }
 SPECS = [
@@ -95,6 +97,7 @@ def test_two_that_mean_the_same_are_made_of_the_same() -> None:
     for more in (
         {"resources": {"cpus": 0}},
         {"stop_grace": "10s"},
+        {"stop_delay": "0s"},
         {"instances": 7},
         {"placement": {"max_per_node": 1}},
         {"update": {"max_surge": 2}},
@@ -119,6 +122,7 @@ def test_two_that_mean_the_same_are_made_of_the_same() -> None:
         {"resources": {"cpus": 1}},
         {"health": {"command": {"command": ["true"]}}},
         {"stop_grace": "11s"},
+        {"stop_delay": "2s"},
         {"labels": {"a": "b"}},
     ],
     ids=str,
@@ -289,9 +293,17 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"update": {"deadline": "0s"}}, "update.deadline", "1 s"),
     ({"update": {"on_failure": 9}}, "update.on_failure", "RETURN"),
     ({"stop_grace": "3601s"}, "stop_grace", "1 h"),
+    ({"stop_delay": "601s"}, "stop_delay", "10 min"),
+    ({"stop_delay": "-1s"}, "stop_delay", "negative"),
     ({"labels": {"": "x"}}, "labels", "name"),
     ({"labels": {str(n): "" for n in range(65)}}, "labels", "64"),
 ]
+
+
+def test_callers_of_what_has_ports_get_time_to_hear_that_it_ends() -> None:
+    for ports, said, delay_s in ((PORTS, {}, 2), ([], {}, 0), (PORTS, {"stop_delay": "0s"}, 0)):
+        made = service_specs.filled(spec(command=["serve"], ports=ports, **said))
+        assert made.stop_delay == Duration(seconds=delay_s), (ports, said)
 
 
 @pytest.mark.parametrize(("wrong", "field", "says"), BAD, ids=lambda it: str(it)[:60])

@@ -35,6 +35,7 @@ _TEMPLATE: Final = (
     "resources",
     "health",
     "stop_grace",
+    "stop_delay",
     "labels",
 )
 

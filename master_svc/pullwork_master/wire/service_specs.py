@@ -89,4 +89,5 @@ def _fill(made: pb.ServiceSpec) -> None:
     service_parts.disconnect(made)
     service_parts.update(made)
     service_parts.span(made, "stop_grace", "", service_parts.STOP_GRACE)
+    service_parts.stop_delay(made)
     service_parts.pairs(dict(made.labels), "labels")

@@ -81,6 +81,14 @@ StopGrace = Annotated[
     str | None,
     typer.Option(metavar="SPAN", help="How long one may take to end; of a new one 10s."),
 ]
+StopDelay = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPAN",
+        help="How long one that is to end serves on until its callers have heard of it; of a new "
+        "one with ports 2s.",
+    ),
+]
 ReplaceAfter = Annotated[
     str | None,
     typer.Option(
@@ -152,6 +160,7 @@ def _document(given: Mapping[str, Any]) -> dict[str, Document]:
         "health": given.get("health"),
         "labels": _pairs(given.get("label"), "--label"),
         "stop_grace": given.get("stop_grace"),
+        "stop_delay": given.get("stop_delay"),
         "resources": _said(cpus=given.get("cpus"), memory=given.get("memory")),
         "placement": _said(
             constraints=_pairs(given.get("constraint"), "--constraint"),

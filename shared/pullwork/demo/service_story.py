@@ -61,6 +61,7 @@ class Story:
             health=HealthCheck(http=HttpCheck("/"), interval=0.2),
             update=UpdatePolicy(max_surge=2, healthy_for=0.3),
             stop_grace=2.0,
+            stop_delay=0.2,
         )
 
     def steps(self) -> list[tuple[str, Callable[[], Awaitable[str]]]]:

@@ -186,6 +186,7 @@ class ServiceSpec(_message.Message):
     UPDATE_FIELD_NUMBER: _builtins.int
     STOP_GRACE_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    STOP_DELAY_FIELD_NUMBER: _builtins.int
     instances: _builtins.int
     """How many instances, 0 to 10000. Absent when a service is made: 1."""
     image: _builtins.str
@@ -242,6 +243,13 @@ class ServiceSpec(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free words about the service, for discovery and for people; at most 64."""
 
+    @_builtins.property
+    def stop_delay(self) -> _duration_pb2.Duration:
+        """How long after it left discovery a HEALTHY instance that is to end is sent SIGTERM, up to
+        10 min: whoever calls it hears meanwhile that it is gone. Absent: 2 s for a service with
+        ports, else 0.
+        """
+
     def __init__(
         self,
         *,
@@ -258,10 +266,11 @@ class ServiceSpec(_message.Message):
         update: Global___UpdatePolicy | None = ...,
         stop_grace: _duration_pb2.Duration | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        stop_delay: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_image", b"_image", "_instances", b"_instances", "disconnect", b"disconnect", "health", b"health", "image", b"image", "instances", b"instances", "placement", b"placement", "resources", b"resources", "restart", b"restart", "stop_grace", b"stop_grace", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_image", b"_image", "_instances", b"_instances", "disconnect", b"disconnect", "health", b"health", "image", b"image", "instances", b"instances", "placement", b"placement", "resources", b"resources", "restart", b"restart", "stop_delay", b"stop_delay", "stop_grace", b"stop_grace", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image", b"_image", "_instances", b"_instances", "command", b"command", "disconnect", b"disconnect", "env", b"env", "health", b"health", "image", b"image", "instances", b"instances", "labels", b"labels", "placement", b"placement", "ports", b"ports", "resources", b"resources", "restart", b"restart", "stop_grace", b"stop_grace", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image", b"_image", "_instances", b"_instances", "command", b"command", "disconnect", b"disconnect", "env", b"env", "health", b"health", "image", b"image", "instances", b"instances", "labels", b"labels", "placement", b"placement", "ports", b"ports", "resources", b"resources", "restart", b"restart", "stop_delay", b"stop_delay", "stop_grace", b"stop_grace", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image: _TypeAlias = _typing.Literal["image"]  # noqa: Y015
     _WhichOneofArgType__image: _TypeAlias = _typing.Literal["_image", b"_image"]  # noqa: Y015
@@ -925,7 +934,7 @@ class InstanceSpec(_message.Message):
     @_builtins.property
     def spec(self) -> Global___ServiceSpec:
         """What it is made of: `image`, `command`, `ports`, `env`, `resources`, `health`, `stop_grace`,
-        `labels`.
+        `stop_delay`, `labels`.
         """
 
     @_builtins.property

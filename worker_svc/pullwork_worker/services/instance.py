@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -106,6 +107,8 @@ class Instance:
         self._ended = ended
         # Why it is stopped by us, if it is: type and words of its end.
         self._stopped: tuple[str, str] | None = None
+        # Set once its end is not to be put off any more.
+        self._hurried = asyncio.Event()
         self._forsaken = False
         self._life: asyncio.Task[None] | None = None
         self._side: set[asyncio.Task[None]] = set()
@@ -115,16 +118,29 @@ class Instance:
         self.program = program
         self._life = asyncio.create_task(self._live(), name=self.order.instance_id)
 
-    def stop(self, type: str, message: str) -> None:
-        """Has its program end gracefully; its end will say why."""
-        if self.ending is not None or self._stopped is not None:
+    def stop(self, type: str, message: str, after_s: float = 0.0) -> None:
+        """Has its program end gracefully; its end will say why.
+
+        `after_s`: how long its callers need to hear that it ends, before its program does. One that
+        is not HEALTHY has none.
+        """
+        if self.ending is not None:
+            return
+        if not after_s or self.phase not in (Phase.HEALTHY, Phase.STOPPING):
+            self._hurried.set()
+        if self._stopped is not None:
             return
         self._stopped = (type, message)
         self._move(Event.STOP, message)
         if self.program is not None:
-            self._beside(self.program.stop())
+            self._beside(self._end(self.program, after_s))
         elif self._life is not None:
             self._life.cancel()
+
+    async def _end(self, program: Program, after_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurried.wait(), after_s)
+        await program.stop()
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=f"beside {self.order.instance_id}")

@@ -220,7 +220,9 @@ class Keeper:
                 continue
             log.info("stopping an instance: it is not wanted", extra=_facts(instance.order))
             instance.unwanted = True
-            instance.stop(EXITED, "it was not wanted any more")
+            # The master took it out of discovery when it ended its task.
+            delay_s = instance.order.stop_delay_s
+            instance.stop(EXITED, "it was not wanted any more", after_s=delay_s)
             if instance.ending is not None:
                 self._chore(self._remove(instance))
 

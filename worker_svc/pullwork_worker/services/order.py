@@ -63,6 +63,8 @@ class Order:
     memory_bytes: int = 0
     check: Check | None = None
     stop_grace_s: float = _STOP_GRACE_S
+    # From the moment that it left discovery until it is told to end.
+    stop_delay_s: float = 0.0
 
 
 class InvalidOrderError(Exception):
@@ -97,6 +99,7 @@ def order_of(task_id: str, payload: bytes) -> Order:
         memory_bytes=spec.resources.memory_bytes,
         check=_check(spec, {it.name for it in ports}),
         stop_grace_s=_seconds(spec, "stop_grace", _STOP_GRACE_S),
+        stop_delay_s=_seconds(spec, "stop_delay", 0.0),
     )
 
 

@@ -206,6 +206,7 @@ class Site:
             "disconnect": {"replace_after": f"{self.bounds.replace_after:g}s"},
             "update": {"max_surge": 2, "healthy_for": "0.5s", "deadline": "12s"},
             "stop_grace": "2s",
+            "stop_delay": "0.3s",
             **more,
         }
 
