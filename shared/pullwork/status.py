@@ -93,4 +93,9 @@ def _unpacked(
         return UnavailableError(f"the master can't be reached: {message}")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineError()
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return PullworkError(
+            f"the master does not know this call ({message}): it is older than this program, which "
+            "can be used once the master is brought up to date"
+        )
     return PullworkError(f"{code.name}: {message}")
