@@ -40,6 +40,7 @@ class KilnSettings(Section):
     rest: Duration | None = None
     room: Size = Field(default=2**20, le=2**30)
     trays: list[str] = Field(default=["top"])
+    glazes: list[Literal["matt", "gloss"]] = Field(default=[])
     labels: dict[str, str] = Field(default={})
     listen: HostPort = "127.0.0.1:1"
     address: MasterAddress = "127.0.0.1:7733"
@@ -216,6 +217,10 @@ def test_a_bad_value_in_the_file_is_told_by_file_and_key() -> None:
 @pytest.mark.parametrize("line", ["count = true", "count = [1]", "title = 7", "trays = 3"])
 def test_a_value_of_another_type_in_the_file_is_refused(line: str) -> None:
     assert f"kiln.{line.split(maxsplit=1)[0]} can't be" in refusal(file=f"[kiln]\n{line}\n")
+
+
+def test_a_list_of_choices_tells_the_choices() -> None:
+    assert "a list of matt, gloss;" in refusal({"glazes": ["rough"]})
 
 
 def test_every_fault_is_told_at_once() -> None:

@@ -140,6 +140,10 @@ def test_why_there_is_no_place_is_said_for_people() -> None:
     )
     zone = {"constraints": (("zone", "a"),)}
     assert why(node("n1"), **zone) == "constraint zone=a: no node has it"
+    idle = node("n2", labels=(("zone", "a"),), runners=frozenset({Runner.PROCESS}))
+    assert why(node("n1"), idle, **zone) == (
+        "constraint zone=a: no node that offers containers has it"
+    )
     both = {"constraints": (("disk", "fast"), ("zone", "a"))}
     split = (node("n1", labels=(("zone", "a"),)), node("n2", labels=(("disk", "fast"),)))
     assert why(*split, **both) == "constraints disk=fast and zone=a: no node has all of them"

@@ -26,7 +26,9 @@ def why_none(choice: Choice) -> str:
         return f"no node offers {offers(wanted.runner)}; {_remedy(wanted.runner)}"
     for constraint in wanted.constraints:
         if not any(constraint in spot.node.labels for spot in offering):
-            return f"constraint {'='.join(constraint)}: no node has it"
+            idle = any(constraint in spot.node.labels for spot in spots)
+            that = f" that offers {offers(wanted.runner)}" if idle else ""
+            return f"constraint {'='.join(constraint)}: no node{that} has it"
     matching = [spot for spot in offering if spot.matches(wanted)]
     if not matching:
         labels = " and ".join("=".join(each) for each in wanted.constraints)

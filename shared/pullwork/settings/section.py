@@ -181,7 +181,9 @@ def _describe_plain(base: Any) -> str:
     if isinstance(origin, type) and issubclass(origin, Enum):
         return "one of " + ", ".join(str(choice.value) for choice in origin)
     if origin in (list, tuple, set, frozenset):
-        return "a list; in a variable separated by commas"
+        item = next(iter(get_args(base)), None)
+        of = f" of {', '.join(map(str, get_args(item)))}" if get_origin(item) is Literal else ""
+        return f"a list{of}; in a variable separated by commas"
     if origin in (dict, Mapping):
         return "a table of words; in a variable as name=value, separated by commas"
     return _PLAIN.get(origin, "a value of its type")
