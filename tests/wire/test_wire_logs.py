@@ -96,7 +96,7 @@ async def test_a_node_that_does_not_listen_is_unreachable(master: WiredMaster) -
     assert isinstance(error, NodeUnreachableError)
     assert "web-1" in str(error)
     assert "'n1'" in str(error)
-    assert await all_lines(logs(master)) == {}
+    assert isinstance(await refusal(read(logs(master))), NodeUnreachableError)
     await made.worker.leave()
     error = await refusal(read(logs(master, instance="web-1", follow=True)))
     assert isinstance(error, NodeUnreachableError)
@@ -147,6 +147,16 @@ async def test_one_that_can_t_be_read_does_not_hide_the_others(master: WiredMast
     await made.send_logs(first.log_id, problem="no")
     await made.send_logs(second.log_id, ["a"])
     assert list((await all_lines(stream)).values()) == [["a"]]
+
+
+async def test_where_none_can_be_read_it_says_why(master: WiredMaster) -> None:
+    made = await running(master, 2)
+    stream = logs(master)
+    for _ in range(2):
+        await made.send_logs((await made.wanted_log()).log_id, problem="the engine is away")
+    error = await refusal(read(stream))
+    assert isinstance(error, NodeUnreachableError)
+    assert "the engine is away" in str(error)
 
 
 async def test_a_reader_who_follows_hears_instances_that_are_made_meanwhile(

@@ -59,6 +59,8 @@ class Reading:
         # By task: an instance that is started again is another one here.
         self._pumps: dict[str, asyncio.Task[None]] = {}
         self._seats = asyncio.Semaphore(AT_ONCE_MAX)
+        # Why not a line of theirs could be read, by task.
+        self._unread: dict[str, Rejection] = {}
 
     async def messages(self) -> AsyncGenerator[pb.WatchLogsResponse, None]:
         """Yields lines until all logs have ended, and if it follows, no more may come.
@@ -108,6 +110,8 @@ class Reading:
             self._begin(self._standing(), TAIL_MAX)
         for pump in self._pumps.values():
             await pump
+        if self._unread and len(self._unread) == len(found):
+            raise next(iter(self._unread.values()))
 
     async def _settled(self) -> int:
         """Waits until it is known how what runs is, and returns the generation from which on."""
@@ -183,9 +187,11 @@ class Reading:
                 try:
                     await self._pass_on(each, tail_lines, told)
                 except UnreadableError as error:
-                    begins = self._follow and self._is_in(_BEGINNING, each.task_id)
-                    if self._instance and not told.anything and not begins:
+                    begins = self._is_in(_BEGINNING, each.task_id)
+                    if self._instance and not told.anything and not (self._follow and begins):
                         raise _unreachable(each, error) from None
+                    if not (self._follow or told.anything or begins):
+                        self._unread[each.task_id] = _unreachable(each, error)
                 if not self._follow or not self._is_in(_READABLE, each.task_id):
                     return
                 await asyncio.sleep(RESUME_S)

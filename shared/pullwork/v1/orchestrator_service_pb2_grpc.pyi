@@ -96,11 +96,12 @@ class OrchestratorServiceStub:
     """WatchLogs streams what the instances of a service write to stdout and stderr, line by line:
     each in its own order, up to 100 at the same time, at the pace at which it is read. It ends when
     all was told; while it follows, when no more can come. Of an instance that waits for its next
-    start come the last lines that it wrote before. What can't be read is passed over.
+    start come the last lines that it wrote before. What can't be read is passed over, if anything
+    else can be, or it follows.
     Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND and
     INSTANCE_NOT_FOUND (NOT_FOUND); NODE_UNREACHABLE (UNAVAILABLE) if the log of the only
-    instance asked for can't be read; TOO_MANY_REQUESTS (RESOURCE_EXHAUSTED) if there are as many
-    logs under way as the master passes on.
+    instance asked for can't be read, or that of none; TOO_MANY_REQUESTS (RESOURCE_EXHAUSTED) if
+    there are as many logs under way as the master passes on.
     """
     ListNodes: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ListNodesRequest, _orchestrator_service_pb2.ListNodesResponse]
     """ListNodes returns the nodes that instances can be placed on, by name, with what placement
@@ -177,11 +178,12 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     """WatchLogs streams what the instances of a service write to stdout and stderr, line by line:
     each in its own order, up to 100 at the same time, at the pace at which it is read. It ends when
     all was told; while it follows, when no more can come. Of an instance that waits for its next
-    start come the last lines that it wrote before. What can't be read is passed over.
+    start come the last lines that it wrote before. What can't be read is passed over, if anything
+    else can be, or it follows.
     Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND and
     INSTANCE_NOT_FOUND (NOT_FOUND); NODE_UNREACHABLE (UNAVAILABLE) if the log of the only
-    instance asked for can't be read; TOO_MANY_REQUESTS (RESOURCE_EXHAUSTED) if there are as many
-    logs under way as the master passes on.
+    instance asked for can't be read, or that of none; TOO_MANY_REQUESTS (RESOURCE_EXHAUSTED) if
+    there are as many logs under way as the master passes on.
     """
     ListNodes: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ListNodesRequest, _orchestrator_service_pb2.ListNodesResponse]  # type: ignore[assignment]
     """ListNodes returns the nodes that instances can be placed on, by name, with what placement
@@ -315,11 +317,12 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         """WatchLogs streams what the instances of a service write to stdout and stderr, line by line:
         each in its own order, up to 100 at the same time, at the pace at which it is read. It ends when
         all was told; while it follows, when no more can come. Of an instance that waits for its next
-        start come the last lines that it wrote before. What can't be read is passed over.
+        start come the last lines that it wrote before. What can't be read is passed over, if anything
+        else can be, or it follows.
         Safe to repeat. Errors: INVALID_FIELD (INVALID_ARGUMENT); SERVICE_NOT_FOUND and
         INSTANCE_NOT_FOUND (NOT_FOUND); NODE_UNREACHABLE (UNAVAILABLE) if the log of the only
-        instance asked for can't be read; TOO_MANY_REQUESTS (RESOURCE_EXHAUSTED) if there are as many
-        logs under way as the master passes on.
+        instance asked for can't be read, or that of none; TOO_MANY_REQUESTS (RESOURCE_EXHAUSTED) if
+        there are as many logs under way as the master passes on.
         """
 
     @_abc_1.abstractmethod
