@@ -48,23 +48,22 @@ def demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left() -> Iterator[None]:
-    """Fails if a process of a demo outlives it; its children too, which stand alone."""
-    before = {it.pid for it in psutil.process_iter() if _is_ours(it)}
+def _nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fails if a process of this demo outlives it; its children too, which stand alone."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     yield
     until(
-        lambda: not [it for it in psutil.process_iter() if it.pid not in before and _is_ours(it)],
+        lambda: not [it for it in psutil.process_iter() if _works_in(tmp_path, it)],
         "every process of the demo is gone",
     )
 
 
-def _is_ours(process: psutil.Process) -> bool:
+def _works_in(folder: Path, process: psutil.Process) -> bool:
     try:
-        folder = process.cwd()
-        status = process.status()
+        works = process.cwd().startswith(str(folder))
+        return works and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
-    return "pullwork-demo-" in folder and status != psutil.STATUS_ZOMBIE
 
 
 def test_the_demo_loses_a_worker_gains_two_and_counts_right(folder: Path) -> None:

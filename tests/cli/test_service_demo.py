@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -20,35 +22,36 @@ from pullwork.demo.service_story import WrongError
 pytestmark = pytest.mark.service
 
 
-def demo() -> subprocess.Popen[str]:
+def demo(folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", MAIN, "demo", "--services"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env=os.environ | {"TMPDIR": str(folder)},
     )
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left() -> Iterator[None]:
-    """Fails if a process of a demo outlives it; those that it keeps running, too."""
-    before = ours()
+def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    """Fails if a process of this demo outlives it; those that it keeps running, too."""
     yield
-    until(lambda: ours() <= before, "every process of the demo is gone")
+    until(lambda: not within(tmp_path), "every process of the demo is gone")
 
 
-def ours() -> set[int]:
+def within(folder: Path) -> set[int]:
+    """Returns the processes that work below a folder."""
     found = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if "pullwork-demo-" in process.cwd() and process.status() != psutil.STATUS_ZOMBIE:
+            if process.cwd().startswith(str(folder)) and process.status() != psutil.STATUS_ZOMBIE:
                 found.add(process.pid)
     return found
 
 
 @pytest.mark.timeout(240)
-def test_every_step_of_the_demo_is_right() -> None:
-    program = demo()
+def test_every_step_of_the_demo_is_right(tmp_path: Path) -> None:
+    program = demo(tmp_path)
     out, _ = program.communicate(timeout=220)
     assert program.returncode == 0, out
     steps = [line for line in out.splitlines() if line.startswith("RIGHT ")]
@@ -58,12 +61,13 @@ def test_every_step_of_the_demo_is_right() -> None:
     assert out.splitlines()[-1].startswith("RIGHT, after")
 
 
-def test_a_demo_that_is_broken_off_stops_all_that_it_kept_running() -> None:
-    program = demo()
+def test_a_demo_that_is_broken_off_stops_all_that_it_kept_running(tmp_path: Path) -> None:
+    program = demo(tmp_path)
     assert program.stdout is not None
     for line in program.stdout:
         if "are created" in line:
             break
+    assert within(tmp_path)
     program.send_signal(signal.SIGINT)
     out, _ = program.communicate(timeout=60)
     assert program.returncode == 130
