@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
 
 async def test_the_law_holds_after_each_of_some_faults(tmp_path: Path) -> None:
     faults = [fault for fault in FAULTS if fault.name in SHORT]
-    rows = [row async for row in run(faults, Ground(tmp_path))]
+    rows = [row async for row in run(faults, Ground(tmp_path, leeway=4.0))]
     assert [row.fault for row in rows if row.held] == [
         "created",
         *(fault.name for fault in faults),

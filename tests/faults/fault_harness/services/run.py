@@ -29,6 +29,8 @@ class Ground:
     # None: instances are processes.
     engine: OwnEngine | None = None
     planted: str = ""
+    # So many times as long as its bound may each take, where the machine does other work, too.
+    leeway: float = 1.0
 
 
 @asynccontextmanager
@@ -44,6 +46,7 @@ async def opened(ground: Ground, name: str) -> AsyncIterator[Site]:
             stack.push_async_callback(client.close)
             own = Containers(client, token)
         site = Site(folder, own, token, engine=ground.engine, planted=ground.planted)
+        site.leeway = ground.leeway
         yield await stack.enter_async_context(site)
 
 

@@ -90,6 +90,7 @@ class Site:
         self.folder: Final = folder
         self.own: Final = own
         self.fleet: Final = Fleet(folder, SETTINGS)
+        self.leeway = 1.0
         self.bounds: Final = Bounds(SETTINGS, start=6.0 if own.runner == "container" else 4.0)
         self.nodes: dict[str, Process] = {}
         self.links: dict[str, Proxy] = {}

@@ -92,6 +92,7 @@ class Trial:
 
         Notes how long it took until then; raises NotSettledError.
         """
+        bound_s *= self.site.leeway
         began = time.monotonic() if since is None else since
         well_since: float | None = None
         lacks = ["nobody answers"]
