@@ -14,7 +14,7 @@ from fault_harness.services.trial import Row
 # By which fault each is found out.
 FOUND_BY: Final = {
     "nothing-is-gone": "worker-lost",
-    "new-master-starts-anew": "master-killed",
+    "new-master-gives-up": "master-killed",
     "live-is-unwanted": "worker-killed",
     "adoption-makes-anew": "worker-killed",
     "unwanted-stays": "scaled-fast",

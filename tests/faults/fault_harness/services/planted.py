@@ -48,7 +48,7 @@ def _nothing_is_gone() -> None:
     _see(twisted)
 
 
-def _new_master_starts_anew() -> None:
+def _new_master_gives_up() -> None:
     """A master that has just started gives up what nobody has reported yet."""
     first = iter([True])
 
@@ -114,14 +114,14 @@ def _lease_takes_program() -> None:
 
 BUGS: Final[dict[str, Callable[[], None]]] = {
     "nothing-is-gone": _nothing_is_gone,
-    "new-master-starts-anew": _new_master_starts_anew,
+    "new-master-gives-up": _new_master_gives_up,
     "live-is-unwanted": _live_is_unwanted,
     "adoption-makes-anew": _adoption_makes_anew,
     "unwanted-stays": _unwanted_stays,
     "lease-takes-program": _lease_takes_program,
 }
 # Where each is at home; the other half of the cluster is as it should be.
-IN_THE_MASTER: Final = {"nothing-is-gone", "new-master-starts-anew", "live-is-unwanted"}
+IN_THE_MASTER: Final = {"nothing-is-gone", "new-master-gives-up", "live-is-unwanted"}
 
 
 def main() -> None:
