@@ -17,7 +17,7 @@ QUICK = ["--stop-grace", "1s"]
 
 
 def programs(state: Path) -> list[psutil.Process]:
-    """Returns the processes that work below a node's folder."""
+    """Returns the processes that work below a folder."""
     found = []
     for it in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):

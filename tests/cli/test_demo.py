@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from cli_world import MAIN, run, until
+from node_world import programs
 
 from pullwork.demo.cluster import Cluster, DemoError
 from pullwork.demo.tasks import count_words
@@ -52,18 +52,7 @@ def _nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     """Fails if a process of this demo outlives it; its children too, which stand alone."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     yield
-    until(
-        lambda: not [it for it in psutil.process_iter() if _works_in(tmp_path, it)],
-        "every process of the demo is gone",
-    )
-
-
-def _works_in(folder: Path, process: psutil.Process) -> bool:
-    try:
-        works = process.cwd().startswith(str(folder))
-        return works and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+    until(lambda: not programs(tmp_path), "every process of the demo is gone")
 
 
 def test_the_demo_loses_a_worker_gains_two_and_counts_right(folder: Path) -> None:

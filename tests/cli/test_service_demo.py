@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import signal
@@ -11,9 +10,9 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from cli_world import MAIN, run, until
+from node_world import programs
 from rich.console import Console
 
 from pullwork.demo.service_run import tell
@@ -36,17 +35,7 @@ def demo(folder: Path) -> subprocess.Popen[str]:
 def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
     """Fails if a process of this demo outlives it; those that it keeps running, too."""
     yield
-    until(lambda: not within(tmp_path), "every process of the demo is gone")
-
-
-def within(folder: Path) -> set[int]:
-    """Returns the processes that work below a folder."""
-    found = set()
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.cwd().startswith(str(folder)) and process.status() != psutil.STATUS_ZOMBIE:
-                found.add(process.pid)
-    return found
+    until(lambda: not programs(tmp_path), "every process of the demo is gone")
 
 
 @pytest.mark.timeout(240)
@@ -67,7 +56,7 @@ def test_a_demo_that_is_broken_off_stops_all_that_it_kept_running(tmp_path: Path
     for line in program.stdout:
         if "are created" in line:
             break
-    assert within(tmp_path)
+    assert programs(tmp_path)
     program.send_signal(signal.SIGINT)
     out, _ = program.communicate(timeout=60)
     assert program.returncode == 130
